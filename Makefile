@@ -1,0 +1,45 @@
+# Two commands need nothing before them: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCE ?=
+DEMO := demo
+
+EXTRAS := ort,video,export,models,bench,dev
+BUNDLE := models/bundles/road-camvid.saccade
+WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
+
+.PHONY: demo test lint bundle clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(DEMO)/road-camvid.saccade
+	$(BIN)/saccade verify $(DEMO)/road-camvid.saccade
+	$(BIN)/saccade run $(DEMO)/road-camvid.saccade --source scenes:seed=7,frames=60,size=960x540 --contact-sheet -o $(DEMO)/drive
+	$(if $(SOURCE),$(BIN)/saccade run $(DEMO)/road-camvid.saccade --source '$(SOURCE)' --contact-sheet -o $(DEMO)/source)
+	@echo "the bundle is $(DEMO)/road-camvid.saccade, overlay video and contact sheet are in $(DEMO)/drive$(if $(SOURCE), and $(DEMO)/source)"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# The terms and the figures travel inside the bundle. `make bundle` gives the committed file again, byte for byte.
+BUNDLE_OPTIONS = --classes models/camvid-classes.txt --imgsz 360x480 --name road-camvid \
+	--dataset 'CamVid train split (SegNet), 367 images' \
+	--license 'non-commercial research, as the terms of CamVid' $(shell cat models/saccade_models/weights/edanet-camvid.metrics)
+
+bundle: $(VENV)/.installed
+	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(BUNDLE)
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist

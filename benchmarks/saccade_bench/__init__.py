@@ -1,0 +1,1 @@
+"""Measurements of bundles on the machine at hand."""

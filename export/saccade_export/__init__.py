@@ -1,0 +1,1 @@
+"""From a PyTorch network to a sealed, proven bundle."""

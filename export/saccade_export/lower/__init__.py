@@ -1,0 +1,1 @@
+"""One file per task and target: the camera frame joined to the network, the network to its result."""

@@ -1,0 +1,54 @@
+"""``saccade info``: what a bundle is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from saccade.bundle import Bundle, open_bundle
+from saccade.cli import emit_json
+from saccade.cli.options import BundlePath, json_option
+
+
+@click.command(short_help="Show what a bundle is, after checking every byte of it.")
+@click.argument("bundle", type=BundlePath)
+@json_option
+def info(bundle: Path, as_json: bool) -> None:
+    """Show task, classes, variants, provenance and licence of BUNDLE, after checking every byte of it.
+
+    The identity is the SHA-256 of the manifest, which states that of every other part.
+    """
+    opened = open_bundle(bundle)
+    if as_json:
+        emit_json(
+            {"path": str(bundle), "identity": opened.identity, "bytes": opened.size_bytes, **asdict(opened.manifest)}
+        )
+        return
+    lines = _lines(opened)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:<{width}} {value}")
+
+
+def _lines(bundle: Bundle) -> list[tuple[str, str]]:
+    manifest, task = bundle.manifest, bundle.manifest.task
+    height, width = task.image.size_hw
+    lines = [
+        ("bundle", f"{manifest.name} ({bundle.size_bytes / 1e6:.1f} MB, all parts intact)"),
+        ("identity", bundle.identity),
+        ("task", f"{task.kind}, {task.decision} of {len(task.classes)} classes: {', '.join(task.classes)}"),
+        ("frames", f"uint8 (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
+        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, resize {task.image.resize}"),
+        ("golden", f"{len(manifest.golden)} frames, held to {manifest.tolerances['equal_pixels']:.2%} equal pixels"),
+    ]
+    if task.threshold is not None:
+        lines.append(("threshold", f"{task.threshold:g}"))
+    for variant in manifest.variants:
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(variant.metrics.items()))
+        lines.append(("variant", f"{variant.name}: for {variant.target}, opset {variant.opset}  {scores}".rstrip()))
+    stated = {name: value for name, value in sorted(manifest.provenance.items()) if value}
+    lines += [(name.replace("_", " "), value) for name, value in stated.items() if not name.startswith("version.")]
+    made_with = {n.partition(".")[2]: v for n, v in stated.items() if n.startswith("version.")}
+    return [*lines, ("made with", ", ".join(f"{name} {value}" for name, value in sorted(made_with.items())))]

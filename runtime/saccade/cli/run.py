@@ -1,0 +1,128 @@
+"""``saccade run``: a bundle over images, a video or rendered scenes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from saccade.bundle import open_bundle
+from saccade.cli import INTERRUPTED, emit_json
+from saccade.cli.options import BundlePath, engine_options, json_option
+from saccade.opening import open_task
+from saccade.running import Outputs, Summary, run_source
+from saccade.sources import Source, open_source
+from saccade.tasks.segment import SegmentTask
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+
+@click.command(short_help="Run a bundle over images, a folder, a glob, a video or scenes:.")
+@click.argument("bundle", type=BundlePath)
+@click.option(
+    "--source", required=True, help="Image, folder, glob, video file, or scenes:seed=0,frames=100,light=night."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("runs/run"), help="Folder for results.")
+@engine_options
+@click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")
+@click.option("--overlays/--no-overlays", default=True, help="Overlay pictures, or overlay.mp4 for a video.")
+@click.option("--class-maps", is_flag=True, help="Class maps as palette PNGs whose pixel values are class ids.")
+@click.option("--contact-sheet", is_flag=True, help="Nine overlays on one PNG.")
+@click.option("--legend/--no-legend", "has_legend", default=True, help="Class names and colours on overlays.")
+@click.option("--opacity", type=click.FloatRange(0, 1), default=0.5, help="Of the class colours on overlays.")
+@json_option
+def run(
+    bundle: Path,
+    source: str,
+    output: Path,
+    engine: str,
+    device: str,
+    variant: str,
+    threads: int | None,
+    limit: int | None,
+    overlays: bool,
+    class_maps: bool,
+    contact_sheet: bool,
+    has_legend: bool,
+    opacity: float,
+    as_json: bool,
+) -> None:
+    """Run BUNDLE over a source and write results.jsonl, overlays and what else is asked for into a folder.
+
+    What cannot be read is reported and the run goes on, with exit code 1 at its end. Ctrl-C leaves valid files.
+    """
+    outputs = Outputs(output, overlays, class_maps, contact_sheet, has_legend, opacity)
+    opened = open_bundle(bundle)
+    with (
+        open_source(source) as frames,
+        open_task(opened, engine=engine, device=device, variant=variant, threads=threads) as task,
+    ):
+        if not as_json:
+            chosen = task.describe()
+            click.echo(
+                f"{task.variant} on {chosen.name} {chosen.version}, {chosen.device}, {chosen.threads} threads", err=True
+            )
+        summary = _run_with_progress(task, frames, outputs, limit)
+    for fault in summary.faults:
+        click.echo(f"could not read {fault.name}: {fault.reason}", err=True)
+    if as_json:
+        emit_json(_content(summary, task))
+    else:
+        _print(summary)
+    if summary.interrupted:
+        raise SystemExit(INTERRUPTED)
+    if summary.faults or summary.not_finite:
+        raise SystemExit(1)
+
+
+def _run_with_progress(task: SegmentTask, source: Source, outputs: Outputs, limit: int | None) -> Summary:
+    known = [length for length in (source.length, limit) if length is not None]
+
+    def speed(summary: Summary | None) -> str | None:
+        return f"{summary.task_fps:.1f} fps" if summary else None
+
+    bar: ProgressBar[Summary] = click.progressbar(
+        length=min(known) if known else None,
+        label="frames",
+        file=sys.stderr,
+        item_show_func=speed,
+    )
+    with bar:
+
+        def advance(summary: Summary) -> None:
+            bar.update(1, summary)
+
+        return run_source(task, source, outputs, limit=limit, progress=advance)
+
+
+def _print(summary: Summary) -> None:
+    if summary.interrupted:
+        click.echo("interrupted; what was done so far is kept")
+    click.echo(
+        f"{summary.frames} frames in {summary.wall_s:.1f} s: {summary.task_fps:.1f} fps frame to result, "
+        f"{summary.fps:.1f} fps with reading, drawing and writing"
+    )
+    if summary.not_finite:
+        click.echo(f"{summary.not_finite} frames gave scores that are not finite: their class maps mean nothing")
+    for path in summary.files:
+        click.echo(f"wrote {path}")
+
+
+def _content(summary: Summary, task: SegmentTask) -> dict[str, object]:
+    chosen = task.describe()
+    return {
+        "frames": summary.frames,
+        "faults": [{"name": fault.name, "reason": fault.reason} for fault in summary.faults],
+        "not_finite": summary.not_finite,
+        "interrupted": summary.interrupted,
+        "fps": round(summary.fps, 2),
+        "task_fps": round(summary.task_fps, 2),
+        "engine": chosen.name,
+        "engine_version": chosen.version,
+        "device": chosen.device,
+        "variant": task.variant,
+        "files": [str(path) for path in summary.files],
+    }

@@ -1,0 +1,90 @@
+"""The seam between tasks and inference libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A verified ONNX graph and the weight files that it refers to, all in memory.
+
+    ``weights`` maps an external-data location to its bytes. ``opset`` is what the manifest states.
+    """
+
+    name: str
+    model: memoryview
+    weights: Mapping[str, memoryview]
+    opset: int
+
+    def on_disk(self) -> AbstractContextManager[Path]:
+        """The graph and its weights as files in a private folder that goes away: for libraries that read only paths."""
+        return _on_disk(self)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a caller may ask of any engine. ``threads`` None leaves one for each usable core."""
+
+    device: str = "cpu"
+    threads: int | None = None
+    allow_fallback: bool = False
+    settings: Mapping[str, str | int | float | bool] | None = None
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs: the library, its version, the device, the threads on it (0 where that means nothing)."""
+
+    name: str
+    version: str
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """Shape and type of one output, known to the task before the engine runs."""
+
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+
+
+class Engine(Protocol):
+    """One graph on one device, for one thread.
+
+    The engine owns its output buffers: arrays that ``wait`` returns are valid until the next ``submit``. Inputs must
+    stay unchanged from ``submit`` to ``wait``. ``clone`` shares the weights and has buffers of its own.
+    """
+
+    def describe(self) -> EngineInfo: ...
+
+    def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None: ...
+
+    def wait(self) -> Mapping[str, Array]: ...
+
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> Mapping[str, Array]: ...
+
+    def clone(self) -> Engine: ...
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def _on_disk(graph: Graph) -> Any:
+    with TemporaryDirectory(prefix="saccade-") as folder:
+        path = Path(folder) / graph.name
+        path.write_bytes(graph.model)
+        for location, data in graph.weights.items():
+            (Path(folder) / location).write_bytes(data)
+        yield path

@@ -1,0 +1,40 @@
+"""What this machine is, read from files: no library is loaded and no driver is woken."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def gpu_description() -> str | None:
+    """The NVIDIA driver's own line about itself, or the Jetson's name; None where no NVIDIA GPU can be used."""
+    if is_jetson():
+        return jetson_name()
+    version = Path("/proc/driver/nvidia/version")
+    if not version.exists():
+        return None
+    return version.read_text(errors="replace").splitlines()[0]
+
+
+def is_jetson() -> bool:
+    return Path("/etc/nv_tegra_release").exists()
+
+
+def jetson_name() -> str:
+    model = Path("/proc/device-tree/model")
+    return model.read_text(errors="replace").strip("\0\n ") if model.exists() else "Jetson"
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    return os.cpu_count() or 1

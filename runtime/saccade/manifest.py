@@ -1,0 +1,226 @@
+"""``manifest.json``: one reader and one writer of the same fields.
+
+Unknown fields are refused: a manifest that says more than this version understands was written for a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from saccade.errors import BundleError
+from saccade.fields import Fields, parse_json
+from saccade.spec import (
+    MAX_CLASSES,
+    PIXEL_FORMATS,
+    GoldenFrame,
+    ImageSpec,
+    Manifest,
+    Member,
+    PixelFormat,
+    SegmentSpec,
+    TaskSpec,
+    Variant,
+)
+
+FORMAT = "saccade"
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_MEMBER_BYTES = 1 << 34
+MAX_SIZE = 1 << 14
+"""The largest height or width of a frame or a network's input."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+MEMBER_NAME = rf"{NAME}(/{NAME}){{0,3}}"
+SHA256 = r"[0-9a-f]{64}"
+
+TOLERANCES = {"segment": {"equal_pixels"}}
+"""What a task's golden frames are held to. ``equal_pixels``: the least share of pixels with PyTorch's class."""
+
+RESULTS = {"segment": {"class_map"}}
+"""The arrays that a golden frame of each task carries."""
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """The manifest in ``data``. Raises ``BundleError`` that names the field at fault."""
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(MANIFEST_NAME, f"has {len(data)} bytes; at most {MAX_MANIFEST_BYTES} are allowed")
+    fields = Fields(parse_json(data, MANIFEST_NAME), "manifest")
+    fields.choice("format", (FORMAT,))
+    version = fields.integer("format_version", 1, 1 << 20)
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            "manifest.format_version",
+            f"is {version}, but this version of saccade reads {FORMAT_VERSION}; "
+            + ("update saccade" if version > FORMAT_VERSION else "export the bundle again"),
+        )
+    manifest = Manifest(
+        name=fields.text("name", NAME),
+        task=_read_task(fields.table("task")),
+        stages=fields.texts("stages", 1, 16),
+        variants=tuple(_read_variant(item) for item in fields.tables("variants", 1, 64)),
+        golden=tuple(_read_golden(item) for item in fields.tables("golden", 0, 1000)),
+        tolerances=_read_numbers(fields.table("tolerances")),
+        members=dict(_read_members(fields.table("members"))),
+        provenance=_read_texts(fields.table("provenance")),
+        metrics=_read_numbers(fields.table("metrics")),
+        latency_budget_ms=fields.optional_number("latency_budget_ms"),
+    )
+    fields.finish()
+    _check_references(manifest)
+    return manifest
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """The manifest as UTF-8 JSON with sorted keys: equal manifests give equal bytes."""
+    content: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(manifest)}
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _read_task(fields: Fields) -> TaskSpec:
+    kind = fields.choice("kind", ("segment",))
+    assert kind == "segment"
+    decision = fields.choice("decision", ("argmax", "threshold"))
+    classes = fields.texts("classes", 2, MAX_CLASSES)
+    threshold = fields.optional_number("threshold")
+    if (decision == "threshold") != (threshold is not None) or (threshold is not None and not 0 < threshold < 1):
+        raise fields.refusal("threshold", f"must be between 0 and 1 for decision 'threshold' alone, but is {threshold}")
+    if decision == "threshold" and len(classes) != 2:
+        raise fields.refusal("classes", f"must be two for decision 'threshold', but are {len(classes)}")
+    if len(set(classes)) != len(classes):
+        raise fields.refusal("classes", "must differ from each other")
+    colors = fields.rows("colors", 2, MAX_CLASSES, width=3, low=0, high=255)
+    if len(colors) != len(classes):
+        raise fields.refusal("colors", f"must be one for each of the {len(classes)} classes, but are {len(colors)}")
+    task = SegmentSpec(
+        image=_read_image(fields.table("image")),
+        classes=classes,
+        colors=tuple((red, green, blue) for red, green, blue in colors),
+        decision=decision,
+        scores=fields.choice("scores", ("logits", "probabilities")),
+        threshold=threshold,
+        has_confidence=fields.boolean("has_confidence"),
+    )
+    fields.finish()
+    return task
+
+
+def _read_image(fields: Fields) -> ImageSpec:
+    height, width = fields.integers("size_hw", 2, 1, MAX_SIZE)
+    image = ImageSpec(
+        size_hw=(height, width),
+        channel_order=fields.choice("channel_order", ("rgb", "bgr")),
+        scale=fields.number("scale"),
+        mean=_triple(fields.numbers("mean", 3)),
+        std=_triple(fields.numbers("std", 3)),
+        pixel_formats=tuple(_pixel_format(name, fields) for name in fields.texts("pixel_formats", 1, 8)),
+        resize=fields.choice("resize", ("stretch",)),
+    )
+    fields.finish()
+    if image.scale <= 0 or min(image.std) <= 0:
+        raise fields.refusal("std", "and scale must be above 0")
+    return image
+
+
+def _read_variant(fields: Fields) -> Variant:
+    graphs, options = fields.table("graphs"), fields.table("engine_options")
+    variant = Variant(
+        name=fields.text("name", NAME),
+        target=fields.choice("target", ("cpu", "gpu")),
+        precision=fields.text("precision", NAME),
+        graphs={stage: graphs.text(stage, MEMBER_NAME) for stage in graphs.names()},
+        weights=fields.texts("weights", 0, 64),
+        opset=fields.integer("opset", 7, 1000),
+        engine_options={engine: _read_scalars(options.table(engine)) for engine in options.names()},
+        metrics=_read_numbers(fields.table("metrics")),
+    )
+    fields.finish()
+    return variant
+
+
+def _read_golden(fields: Fields) -> GoldenFrame:
+    results = fields.table("results")
+    golden = GoldenFrame(
+        frame=fields.text("frame", MEMBER_NAME),
+        height=fields.integer("height", 1, MAX_SIZE),
+        width=fields.integer("width", 1, MAX_SIZE),
+        pixel_format=_pixel_format(fields.text("pixel_format"), fields),
+        results={name: results.text(name, MEMBER_NAME) for name in results.names()},
+    )
+    fields.finish()
+    return golden
+
+
+def _read_members(fields: Fields) -> Iterator[tuple[str, Member]]:
+    for name in fields.names():
+        if not re.fullmatch(MEMBER_NAME, name) or name == MANIFEST_NAME:
+            raise BundleError(fields.path, f"{name[:120]!r} is no name that a member may have")
+        entry = fields.table(name)
+        yield name, Member(size=entry.integer("size", 0, MAX_MEMBER_BYTES), sha256=entry.text("sha256", SHA256))
+        entry.finish()
+
+
+def _check_references(manifest: Manifest) -> None:
+    """Every name that the manifest mentions is there, and every member is mentioned: nothing unknown travels along."""
+    _refuse_repeats("manifest.variants", [variant.name for variant in manifest.variants])
+    mentioned: set[str] = set()
+    for index, variant in enumerate(manifest.variants):
+        path = f"manifest.variants[{index}]"
+        if set(variant.graphs) != set(manifest.stages):
+            raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(manifest.stages)})")
+        mentioned |= {*variant.graphs.values(), *variant.weights}
+    for index, golden in enumerate(manifest.golden):
+        if set(golden.results) != RESULTS[manifest.task.kind]:
+            wanted = ", ".join(sorted(RESULTS[manifest.task.kind]))
+            raise BundleError(f"manifest.golden[{index}].results", f"must be {wanted}")
+        _check_golden_size(f"manifest.golden[{index}]", golden, manifest)
+        mentioned |= {golden.frame, *golden.results.values()}
+    if missing := sorted(mentioned - set(manifest.members)):
+        raise BundleError("manifest.members", f"lacks {missing[0]}, which the manifest mentions")
+    if unknown := sorted(set(manifest.members) - mentioned):
+        raise BundleError("manifest.members", f"has {unknown[0]}, which nothing mentions")
+    if set(manifest.tolerances) != TOLERANCES[manifest.task.kind]:
+        wanted = ", ".join(sorted(TOLERANCES[manifest.task.kind]))
+        raise BundleError("manifest.tolerances", f"must be {wanted}")
+
+
+def _check_golden_size(path: str, golden: GoldenFrame, manifest: Manifest) -> None:
+    wanted = {golden.frame: golden.height * golden.width * 3, golden.results["class_map"]: golden.height * golden.width}
+    for name, size in wanted.items():
+        found = manifest.members.get(name)
+        if found is not None and found.size != size:
+            raise BundleError(path, f"{name} must have {size} bytes for its height and width, but has {found.size}")
+
+
+def _pixel_format(name: str, fields: Fields) -> PixelFormat:
+    for known in PIXEL_FORMATS:
+        if name == known:
+            return known
+    raise fields.refusal("pixel_format", f"must be one of {', '.join(PIXEL_FORMATS)}, but is {name[:40]!r}")
+
+
+def _read_numbers(fields: Fields) -> dict[str, float]:
+    return {name: fields.number(name) for name in fields.names()}
+
+
+def _read_texts(fields: Fields) -> dict[str, str]:
+    return {name: fields.text(name) for name in fields.names()}
+
+
+def _read_scalars(fields: Fields) -> dict[str, str | int | float | bool]:
+    return {name: fields.scalar(name) for name in fields.names()}
+
+
+def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
+    first, second, third = values
+    return first, second, third
+
+
+def _refuse_repeats(path: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BundleError(path, f"has {name!r} twice")

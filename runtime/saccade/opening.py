@@ -1,0 +1,62 @@
+"""``saccade.open``: from a file to a task that takes frames."""
+
+from __future__ import annotations
+
+import os
+
+from saccade import engines
+from saccade.bundle import Bundle, open_bundle
+from saccade.engines.base import EngineOptions, Graph
+from saccade.errors import RequestError
+from saccade.frames import check_pixel_format
+from saccade.spec import Variant
+from saccade.tasks.segment import SegmentTask
+
+
+def open_task(
+    path: str | os.PathLike[str] | Bundle,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    variant: str = "auto",
+    pixel_format: str = "rgb24",
+    threads: int | None = None,
+    allow_fallback: bool = False,
+) -> SegmentTask:
+    """Verify the bundle at ``path`` and open it on this machine.
+
+    ``engine``: "auto" or "onnxruntime". ``device``: "auto", "cpu" or "cuda"; what is asked for is used or refused.
+    ``variant``: "auto" takes the first that is made for the device. ``pixel_format``: what the caller's frames are,
+    "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores. ``allow_fallback`` lets nodes that a GPU
+    cannot run go to the CPU.
+
+    Raises ``BundleError``, ``DeviceError``, ``EngineError`` or ``RequestError``.
+    """
+    bundle = path if isinstance(path, Bundle) else open_bundle(path)
+    declared = check_pixel_format(pixel_format, bundle.manifest.task.image.pixel_formats)
+    if threads is not None and threads < 1:
+        raise RequestError(f"threads must be at least 1, but got {threads}")
+    engine_name, device_name = engines.choose(engine, device)
+    chosen = choose_variant(bundle, variant, device_name)
+    options = EngineOptions(device_name, threads, allow_fallback, chosen.engine_options.get(engine_name))
+    loaded = engines.load(engine_name, graph_of(bundle, chosen), options)
+    return SegmentTask(bundle.manifest.task, loaded, variant=chosen.name, pixel_format=declared)
+
+
+def choose_variant(bundle: Bundle, variant: str, device: str) -> Variant:
+    """The variant asked for by name, or for "auto" the first whose target is the device's."""
+    if variant != "auto":
+        return bundle.variant(variant)
+    target = "cpu" if device == "cpu" else "gpu"
+    for candidate in bundle.manifest.variants:
+        if candidate.target == target:
+            return candidate
+    names = ", ".join(f"{candidate.name} ({candidate.target})" for candidate in bundle.manifest.variants)
+    raise RequestError(f"device {device!r} needs a variant made for {target}, but {bundle.path.name} holds {names}")
+
+
+def graph_of(bundle: Bundle, variant: Variant, stage: str = "main") -> Graph:
+    """One stage's graph of a variant, with its weights under the locations that the graph uses: their file names."""
+    member = variant.graphs[stage]
+    weights = {name.rpartition("/")[2]: bundle.member(name) for name in variant.weights}
+    return Graph(member.rpartition("/")[2], bundle.member(member), weights, variant.opset)

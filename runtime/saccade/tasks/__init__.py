@@ -1,0 +1,1 @@
+"""One file per task: raw frame to result through an engine."""

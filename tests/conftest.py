@@ -1,0 +1,34 @@
+"""What several test files need: tiny networks, sealed bundles made from them, and the real data where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("SACCADE_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real images and videos; tests that need it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"real data is not at {DATA}; set SACCADE_DATA to where it is")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proven bundle of a small random network with three classes, 32x48; do not change the file."""
+    pytest.importorskip("torch")
+    from tests.tiny import export_tiny
+
+    return export_tiny(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def shipped_bundle() -> Path:
+    """The ready-made bundle in the repository."""
+    return ROOT / "models" / "bundles" / "road-camvid.saccade"

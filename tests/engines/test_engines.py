@@ -1,0 +1,96 @@
+"""One suite for every engine: what the protocol promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saccade.bundle import open_bundle
+from saccade.engines.base import Engine, EngineOptions, OutputSpec
+from saccade.engines.buffers import CACHED_SHAPES
+from saccade.engines.onnxruntime import OnnxRuntimeEngine
+from saccade.errors import EngineError
+from saccade.opening import graph_of
+from saccade_export.reference import ReferenceEngine
+
+ENGINES = {"onnxruntime": OnnxRuntimeEngine, "reference": ReferenceEngine}
+
+
+@pytest.fixture(params=ENGINES)
+def make_engine(request: pytest.FixtureRequest, tiny_bundle: Path) -> Callable[[], Engine]:
+    bundle = open_bundle(tiny_bundle)
+    graph = graph_of(bundle, bundle.variant("fp32-cpu"))
+    return lambda: ENGINES[request.param](graph, EngineOptions(threads=1))
+
+
+def inputs_of(seed: int, height: int = 20, width: int = 30) -> dict[str, np.ndarray]:
+    frames = np.random.default_rng(seed).integers(0, 256, (1, height, width, 3), np.uint8)
+    return {"frames": frames, "channel_order": np.array([0, 1, 2], np.int64)}
+
+
+def outputs_of(height: int = 20, width: int = 30) -> dict[str, OutputSpec]:
+    return {"class_map": OutputSpec((1, height, width), np.uint8), "finite": OutputSpec((1,), np.bool_)}
+
+
+def test_submit_and_wait_give_what_run_gives(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    engine.submit(inputs_of(1), outputs_of())
+    waited = {name: array.copy() for name, array in engine.wait().items()}
+    ran = engine.run(inputs_of(1), outputs_of())
+    assert all(np.array_equal(waited[name], ran[name]) for name in ("class_map", "finite"))
+    assert len(np.unique(waited["class_map"])) > 1
+
+
+def test_output_buffers_are_the_engines_and_are_reused(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    first = engine.run(inputs_of(1), outputs_of())["class_map"]
+    before = first.copy()
+    second = engine.run(inputs_of(2), outputs_of())["class_map"]
+    assert second is first
+    assert not np.array_equal(before, second)
+
+
+def test_a_clone_has_buffers_of_its_own(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    first = engine.run(inputs_of(1), outputs_of())["class_map"]
+    before = first.copy()
+    other = engine.clone().run(inputs_of(2), outputs_of())["class_map"]
+    assert np.array_equal(first, before)
+    assert not np.array_equal(first, other)
+
+
+def test_buffers_are_kept_for_a_bounded_number_of_sizes(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    first = engine.run(inputs_of(1), outputs_of())["class_map"]
+    for width in range(31, 31 + CACHED_SHAPES):
+        engine.run(inputs_of(1, width=width), outputs_of(width=width))
+    assert engine.run(inputs_of(1), outputs_of())["class_map"] is not first
+
+
+def test_waiting_for_nothing_is_an_error(make_engine: Callable[[], Engine]) -> None:
+    with pytest.raises(EngineError, match="without submit"):
+        make_engine().wait()
+
+
+def test_a_closed_engine_says_so(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.run(inputs_of(1), outputs_of())
+
+
+def test_engines_agree(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    graph = graph_of(bundle, bundle.variant("fp32-cpu"))
+    maps = [make(graph, EngineOptions()).run(inputs_of(3), outputs_of())["class_map"] for make in ENGINES.values()]
+    assert np.mean(maps[0] == maps[1]) >= 0.999
+
+
+def test_the_description_says_what_runs(make_engine: Callable[[], Engine]) -> None:
+    info = make_engine().describe()
+    assert info.name in ENGINES
+    assert info.device == "cpu"
+    assert info.version
