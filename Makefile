@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO := demo
 
-EXTRAS := ort,video,export,models,bench,dev
+EXTRAS := ort,video,export,models,bench,tensorrt-rtx,dev
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 
@@ -33,10 +33,10 @@ lint: $(VENV)/.installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# The terms and the figures travel inside the bundle. `make bundle` gives the committed file again, byte for byte.
+# The terms and the figures travel inside the bundle. `make bundle` gives the committed file again.
 BUNDLE_OPTIONS = --classes models/camvid-classes.txt --imgsz 360x480 --name road-camvid \
 	--dataset 'CamVid train split (SegNet), 367 images' \
-	--license 'non-commercial research, as the terms of CamVid' $(shell cat models/saccade_models/weights/edanet-camvid.metrics)
+	--license 'non-commercial research, as the terms of CamVid'
 
 bundle: $(VENV)/.installed
 	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(BUNDLE)

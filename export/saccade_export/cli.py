@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 import warnings
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,9 @@ from typing import Any
 import click
 
 from saccade.cli import emit_json
-from saccade.cli.options import json_option
+from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import RequestError
+from saccade.manifest import MAX_SIZE
 from saccade.spec import SegmentSpec
 
 IMAGENET_MEAN = "0.485,0.456,0.406"
@@ -31,7 +35,10 @@ IMAGENET_STD = "0.229,0.224,0.225"
 @click.option("--mean", default=IMAGENET_MEAN, help="Per channel in the network's order, in units of pixel / scale.")
 @click.option("--std", default=IMAGENET_STD, help="Likewise.")
 @click.option(
-    "--scale", type=float, default=255.0, help="Pixels are divided by this before mean and std; 1 for 0..255."
+    "--scale",
+    type=FiniteRange(0, min_open=True),
+    default=255.0,
+    help="Pixels are divided by this before mean and std; 1 for 0..255.",
 )
 @click.option(
     "--color", type=click.Choice(["rgb", "bgr"]), default="rgb", help="Channel order the network was trained with."
@@ -42,14 +49,12 @@ IMAGENET_STD = "0.229,0.224,0.225"
     "--scores", type=click.Choice(["logits", "probabilities"]), default="logits", help="What the network returns."
 )
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1, True, True), help="One-class networks: probability.  [default: 0.5]"
+    "--threshold", type=FiniteRange(0, 1, True, True), help="One-class networks: probability.  [default: 0.5]"
 )
 @click.option("--confidence", is_flag=True, help="Also give the probability of each pixel's class.")
 @click.option("--images", help="Image, folder, glob or video to prove the bundle on, beside rendered scenes.")
 @click.option("--golden-from-images", is_flag=True, help="Put some of --images into the bundle as golden frames.")
-@click.option(
-    "--equal-pixels", type=click.FloatRange(0.5, 1), default=0.999, help="Least share that must equal PyTorch's."
-)
+@click.option("--equal-pixels", type=FiniteRange(0.5, 1), default=0.999, help="Least share that must equal PyTorch's.")
 @click.option("--name", help="Name in the manifest.  [default: the output's stem]")
 @click.option("--license", "license_", default="not stated", help="Terms of the weights, shown by saccade info.")
 @click.option("--dataset", default="not stated", help="What the weights were trained on.")
@@ -68,6 +73,8 @@ def export(network: str, weights: Path, out: Path, as_json: bool, **options: Any
     warnings.filterwarnings("ignore", category=FutureWarning)
     from saccade_export.segmentation import SegmentRequest, export_segmentation
 
+    if options["golden_from_images"] and not options["images"]:
+        raise RequestError("--golden-from-images needs --images to take the golden frames from")
     request = SegmentRequest(
         network=network,
         weights=weights,
@@ -81,7 +88,8 @@ def export(network: str, weights: Path, out: Path, as_json: bool, **options: Any
         provenance={"license": options["license_"], "dataset": options["dataset"]},
         metrics=dict(_metric(text) for text in options["metrics"]),
     )
-    report = export_segmentation(request, out, lambda step: click.echo(f"· {step}", err=True))
+    with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
+        report = export_segmentation(request, out, lambda step: click.echo(f"· {step}", err=True))
     if as_json:
         emit_json(
             {
@@ -121,17 +129,25 @@ def _spec(options: dict[str, Any]) -> SegmentSpec:
 
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if not all(part.isdigit() and int(part) > 0 for part in parts) or len(parts) > 2:
-        raise RequestError(f"--imgsz must be HEIGHTxWIDTH such as 360x480, or one number, but got {text!r}")
+    if not all(part.isdecimal() and len(part) < 7 and 0 < int(part) <= MAX_SIZE for part in parts) or len(parts) > 2:
+        raise RequestError(
+            f"--imgsz must be HEIGHTxWIDTH such as 360x480, or one number, each at most {MAX_SIZE}, but got {text!r}"
+        )
     return int(parts[0]), int(parts[-1])
 
 
 def _triple(option: str, text: str) -> tuple[float, float, float]:
     try:
-        first, second, third = (float(part) for part in text.split(","))
+        first, second, third = (_finite(option, float(part)) for part in text.split(","))
     except ValueError as error:
         raise RequestError(f"{option} must be three numbers such as 0.5,0.5,0.5, but got {text!r}") from error
     return first, second, third
+
+
+def _finite(option: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise RequestError(f"{option} must be finite, but got {value}")
+    return value
 
 
 def _argument(text: str) -> tuple[str, Any]:
@@ -147,6 +163,6 @@ def _argument(text: str) -> tuple[str, Any]:
 def _metric(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
-        return name, float(value)
+        return name, _finite(f"--metric {name}", float(value))
     except ValueError as error:
         raise RequestError(f"--metric must be NAME=NUMBER, but got {text!r}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -91,6 +92,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def recorded_metrics(path: Path) -> dict[str, float]:
+    """Scores that training left in a safetensors file: numbers by name, as JSON under the metadata key ``metrics``."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "pt") as file:
+        text = (file.metadata() or {}).get("metrics", "{}")
+    try:
+        found = json.loads(text)
+        return {str(name): float(value) for name, value in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path.name} has metadata 'metrics' that is no JSON object of numbers") from error
+
+
 def without_prefix(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The weights without a prefix that wrapping added to every key, unless the network's own keys have it."""
     own = set(network.state_dict())
@@ -125,11 +139,15 @@ def _made(found: Any, reference: str, arguments: Mapping[str, Any]) -> nn.Module
 def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path.name} holds more than tensors, which could run code when loaded; "
             "save the state dict alone: torch.save(network.state_dict(), path), or safetensors"
         ) from error
+    except Exception as error:  # a file that is no checkpoint makes torch fail in ways of its own
+        raise WeightsError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
 
 
 def _few(keys: list[str], separator: str = ", ") -> str:

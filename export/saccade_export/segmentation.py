@@ -23,7 +23,7 @@ from saccade.verify import verify
 from saccade_export.capture import OPSET, Captured, SingleOutput, capture
 from saccade_export.lower.segment_cpu import lower_segment_cpu
 from saccade_export.lower.segment_gpu import lower_segment_gpu
-from saccade_export.network import build_network, load_weights
+from saccade_export.network import build_network, load_weights, recorded_metrics
 from saccade_export.prove import Proof, prove, scene_frames
 from saccade_export.seal import seal
 from saccade_export.twin import SegmentTwin
@@ -173,7 +173,7 @@ def _manifest(
             weights=(f"graphs/{LOCATION}",) if has_weights else (),
             opset=OPSET,
             engine_options={},
-            metrics=dict(request.metrics),
+            metrics={},
         )
         for name, target in zip(names, LOWERINGS, strict=True)
     )
@@ -186,7 +186,7 @@ def _manifest(
         tolerances={"equal_pixels": request.equal_pixels},
         members={},
         provenance=_provenance(request),
-        metrics=dict(request.metrics),
+        metrics={**recorded_metrics(request.weights), **request.metrics},
     )
 
 

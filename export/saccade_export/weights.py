@@ -32,7 +32,7 @@ class WeightStore:
                 self._offset(data),
                 len(data),
                 tensor.dtype,
-                shape=ir.Shape(tensor.shape),
+                shape=ir.Shape(tensor.shape.numpy()),
                 name=value.name or "",
             )
 

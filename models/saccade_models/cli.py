@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from saccade.cli import emit_json
-from saccade.cli.options import json_option
-from saccade.errors import InputError
+from saccade.cli.options import FiniteRange, json_option
+from saccade.errors import DeviceError, InputError, RequestError
 from saccade.scenes.classes import CLASSES
+from saccade.writers import ensure_folder
 
 NETWORKS = ("edanet", "unet", "fcn")
 
@@ -36,8 +37,8 @@ NETWORKS = ("edanet", "unet", "fcn")
 @click.option(
     "--crop", nargs=2, type=click.IntRange(32), default=(288, 384), metavar="HEIGHT WIDTH", help="Size of a view."
 )
-@click.option("--lr", type=float, default=2e-3, help="Highest learning rate of AdamW.")
-@click.option("--lovasz", type=click.FloatRange(0), default=0.5, help="Weight of the Lovász loss beside cross-entropy.")
+@click.option("--lr", type=FiniteRange(0, min_open=True), default=2e-3, help="Highest learning rate of AdamW.")
+@click.option("--lovasz", type=FiniteRange(0), default=0.5, help="Weight of the Lovász loss beside cross-entropy.")
 @click.option("--score-every", type=click.IntRange(1), default=10, help="Epochs between validations.")
 @click.option("--bfloat16", is_flag=True, help="Mixed precision: about 1.5 times faster on CPUs with AVX512-BF16.")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile (a minute to start, then faster).")
@@ -58,6 +59,9 @@ def train(data: Path, out: Path, as_json: bool, **options: Any) -> None:
     from saccade_models.train.segmentation import Config
     from saccade_models.train.segmentation import train as run
 
+    _check_device(options["device"])
+    if options["width"] and options["network"] == "edanet":
+        raise RequestError("--width is for unet and fcn; edanet has one width, so drop it or choose another --network")
     arguments = (("width", options["width"]),) if options["width"] else ()
     config = Config(
         data=str(data),
@@ -73,6 +77,7 @@ def train(data: Path, out: Path, as_json: bool, **options: Any) -> None:
         seed=options["seed"],
         classes=_class_names(options["classes"]) if options["classes"] else CLASSES,
     )
+    ensure_folder(out)
     click.echo(json.dumps(asdict(config), indent=2), err=True)
     best = run(
         config,
@@ -86,6 +91,17 @@ def train(data: Path, out: Path, as_json: bool, **options: Any) -> None:
         emit_json({"best_val_miou": best, "weights": str(out / "best.safetensors"), "log": str(out / "log.csv")})
     else:
         click.echo(f"best validation mIoU {best:.4f}: {out / 'best.safetensors'}, log {out / 'log.csv'}")
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise RequestError(f"--device must be cpu or cuda, but got {device!r}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device {device!r} was asked for, but PyTorch {torch.__version__} finds no GPU; take cpu")
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

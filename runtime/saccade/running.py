@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def run_source(
         except KeyboardInterrupt:
             summary.interrupted = True
         keeper.finish()
-    summary.files = [path for path in keeper.files if path.exists()]
+    summary.files = keeper.written()
     summary.wall_s = time.perf_counter() - started
     return summary
 
@@ -98,22 +98,22 @@ class _Keeper:
     """Writes results as they come; everything that stays open is on the caller's stack."""
 
     def __init__(self, outputs: Outputs, task: SegmentTask, source: Source, stack: ExitStack) -> None:
-        self.files: list[Path] = []
         self._outputs = outputs
+        self._sheet: Path | None = None
         self._colors = np.array(task.spec.colors, np.uint8)
         self._tiles = _Tiles(source.length)
+        self._names: set[str] | None = None if source.is_video else set()
         folder = ensure_folder(outputs.folder)
-        self._lines = stack.enter_context(JsonLinesWriter(self._file(folder / "results.jsonl")))
+        self._lines = stack.enter_context(JsonLinesWriter(folder / "results.jsonl"))
         self._video: VideoWriter | None = None
         if outputs.overlays and source.is_video:
-            path = self._file(folder / "overlay.mp4")
-            self._video = stack.enter_context(VideoWriter(path, source.frame_rate or 25.0))
-        if outputs.class_maps:
-            self.files.append(ensure_folder(folder / "class_maps"))
+            self._video = stack.enter_context(VideoWriter(folder / "overlay.mp4", source.frame_rate or 25.0))
+        self._folders = [ensure_folder(folder / "class_maps")] if outputs.class_maps else []
         if outputs.overlays and not source.is_video:
-            self.files.append(ensure_folder(folder / "overlays"))
+            self._folders.append(ensure_folder(folder / "overlays"))
 
     def keep(self, frame: SourceFrame, result: Segmentation) -> None:
+        frame = replace(frame, name=self._own_name(frame.name))
         self._lines.write(record(frame, result))
         if self._outputs.class_maps:
             write_png(self._outputs.folder / "class_maps" / f"{frame.name}.png", result.class_map, self._colors)
@@ -125,7 +125,25 @@ class _Keeper:
 
     def finish(self) -> None:
         if self._outputs.contact_sheet and self._tiles.pictures:
-            write_png(self._file(self._outputs.folder / "contact_sheet.png"), contact_sheet(self._tiles.pictures))
+            self._sheet = self._outputs.folder / "contact_sheet.png"
+            write_png(self._sheet, contact_sheet(self._tiles.pictures))
+
+    def written(self) -> list[Path]:
+        """What this run wrote; a file of an earlier run in the same folder is not among it."""
+        files = [self._lines.path] if self._lines.lines_written else []
+        if self._video is not None and self._video.frames_written:
+            files.append(self._video.path)
+        return [*files, *self._folders, *([self._sheet] if self._sheet else [])]
+
+    def _own_name(self, name: str) -> str:
+        """``name``, with a number where an earlier still had it, so that files of two folders keep their results."""
+        if self._names is None:  # a video numbers its frames
+            return name
+        own, number = name, 2
+        while own in self._names:
+            own, number = f"{name}_{number}", number + 1
+        self._names.add(own)
+        return own
 
     def _keep_picture(self, frame: SourceFrame, result: Segmentation) -> None:
         picture = overlay(frame.image, result.class_map, self._colors, self._outputs.opacity)
@@ -137,10 +155,6 @@ class _Keeper:
             self._video.write(picture)
         elif self._outputs.overlays:
             write_png(self._outputs.folder / "overlays" / f"{frame.name}.png", picture)
-
-    def _file(self, path: Path) -> Path:
-        self.files.append(path)
-        return path
 
 
 class _Tiles:

@@ -31,7 +31,7 @@ class GraphWriter:
     def constant(self, name: str, value: Any, dtype: type[np.generic]) -> ir.Value:
         tensor = ir.tensor(np.asarray(value, dtype), name=name)
         constant = ir.Value(
-            name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor
+            name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
         )
         self._initializers.append(constant)
         return constant

@@ -83,7 +83,6 @@ def train(
     ``resume`` goes on from ``last.pt``; ``compiled`` uses torch.compile; a run that meets ``time_limit_s`` stops
     after an epoch and can be resumed. Raises ``CheckError`` when a gradient is not finite.
     """
-    out.mkdir(parents=True, exist_ok=True)
     if (out / "last.pt").exists() and not resume:
         raise RequestError(f"{out} already holds a run; pass --resume to go on, or another --out")
     torch.manual_seed(config.seed)
@@ -95,10 +94,11 @@ def train(
     state = _new_state(config, device)
     if resume:
         _load(state, config, out / "last.pt")
+    out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
     forward = torch.compile(state.network) if compiled else state.network
 
-    while state.epoch < config.epochs and time.monotonic() - started < time_limit_s:
+    while state.epoch < config.epochs:
         epoch_started = time.monotonic()
         state.network.train()
         losses = []
@@ -129,6 +129,8 @@ def train(
         row["seconds"] = f"{time.monotonic() - epoch_started:.1f}"
         _log(row, out / "log.csv")
         _save(state, config, out / "last.pt")
+        if time.monotonic() - started > time_limit_s:
+            break
     return state.best_miou
 
 
@@ -162,12 +164,15 @@ def score(network: nn.Module, dataset: SegmentationFolder, classes: int, device:
 
 
 def save_weights(network: nn.Module, config: Config, confusion: ConfusionMatrix, path: Path) -> None:
-    """Weights as safetensors, whose metadata says how they were made and what they score."""
-    iou = {name: round(float(v), 4) for name, v in zip(config.classes, confusion.class_iou, strict=True)}
+    """Weights as safetensors, whose metadata says how they were made and what they score.
+
+    Export records what is under ``metrics`` in the bundle.
+    """
+    per_class = zip(config.classes, confusion.class_iou, strict=True)
+    iou = {f"val_iou.{name}": round(float(value), 4) for name, value in per_class if np.isfinite(value)}
     metadata = {
         "config": json.dumps(asdict(replace(config, data=Path(config.data).name))),
-        "val_miou": f"{confusion.mean_iou:.4f}",
-        "val_class_iou": json.dumps(iou),
+        "metrics": json.dumps({"val_miou": round(confusion.mean_iou, 4), **iou}),
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     unfinished = path.with_suffix(".tmp")

@@ -59,8 +59,6 @@ def examine() -> dict[str, Any]:
         used = {"engine": engine, "device": device}
     except SaccadeError as error:
         problems.append(str(error))
-    except Exception:  # an engine that cannot be loaded, which is in the problems already
-        used = None
     return {
         "saccade": saccade.__version__,
         "python": platform.python_version(),
@@ -83,8 +81,8 @@ def _engine(name: str) -> dict[str, Any]:
     try:
         module = engines.engine_module(name)
         return {"installed": True, "version": module.version(), "devices": list(module.devices())}
-    except Exception as error:  # a broken installation fails in ways of its own, and is what doctor is for
-        return {"installed": True, "version": None, "devices": [], "error": f"{type(error).__name__}: {error}"}
+    except SaccadeError as error:
+        return {"installed": True, "version": None, "devices": [], "error": str(error)}
 
 
 def _state(engine: dict[str, Any]) -> str:

@@ -45,6 +45,8 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     ]
     if task.threshold is not None:
         lines.append(("threshold", f"{task.threshold:g}"))
+    if manifest.metrics:
+        lines.append(("measured", ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items()))))
     for variant in manifest.variants:
         scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(variant.metrics.items()))
         lines.append(("variant", f"{variant.name}: for {variant.target}, opset {variant.opset}  {scores}".rstrip()))

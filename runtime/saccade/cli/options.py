@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,16 @@ from saccade.engines import DEVICES, ENGINES
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 BundlePath = click.Path(path_type=Path)
+
+
+class FiniteRange(click.FloatRange):
+    """A range that NaN and infinity are outside of; they pass ``click.FloatRange``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 def json_option(command: Command) -> Command:

@@ -10,7 +10,7 @@ import click
 
 from saccade.bundle import open_bundle
 from saccade.cli import INTERRUPTED, emit_json
-from saccade.cli.options import BundlePath, engine_options, json_option
+from saccade.cli.options import BundlePath, FiniteRange, engine_options, json_option
 from saccade.opening import open_task
 from saccade.running import Outputs, Summary, run_source
 from saccade.sources import Source, open_source
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--class-maps", is_flag=True, help="Class maps as palette PNGs whose pixel values are class ids.")
 @click.option("--contact-sheet", is_flag=True, help="Nine overlays on one PNG.")
 @click.option("--legend/--no-legend", "has_legend", default=True, help="Class names and colours on overlays.")
-@click.option("--opacity", type=click.FloatRange(0, 1), default=0.5, help="Of the class colours on overlays.")
+@click.option("--opacity", type=FiniteRange(0, 1), default=0.5, help="Of the class colours on overlays.")
 @json_option
 def run(
     bundle: Path,

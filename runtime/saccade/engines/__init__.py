@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Protocol, cast
 
 from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import DeviceError, RequestError
@@ -54,7 +54,16 @@ def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
 
 
 def engine_module(name: str) -> EngineModule:
-    return import_module(f"saccade.engines.{name}")  # type: ignore[return-value]
+    """The module of an installed engine. Raises ``DeviceError`` where its library is there but cannot be loaded."""
+    try:
+        module = cast(EngineModule, import_module(f"saccade.engines.{name}"))
+        module.devices()  # an empty folder that an uninstall left behind imports, and holds nothing
+        return module
+    except Exception as error:  # a broken installation fails in ways of its own
+        raise DeviceError(
+            f"{name} is installed but cannot be loaded: {type(error).__name__}: {error}; "
+            f"run pip install --force-reinstall 'saccade[{ENGINES[name]}]'"
+        ) from error
 
 
 def _choose_device(device: str, usable: tuple[str, ...]) -> str:

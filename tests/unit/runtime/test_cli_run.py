@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tests.archives import members_of, pack
 from tests.commands import IN_PROCESS_OF_ITS_OWN, call
 
 import saccade
@@ -151,6 +153,25 @@ class TestSources:
         assert called.code == 0
         assert frames_in(tmp_path / "out" / "overlay.mp4") == len(lines_of(tmp_path / "out")) == 4
 
+    def test_scores_that_are_not_finite_are_code_1_and_said(
+        self, capfd: Capture, tiny_bundle: Path, tmp_path: Path
+    ) -> None:
+        # Given a bundle, whole and consistent, all of whose larger weights are NaN.
+        members = members_of(tiny_bundle)
+        manifest = json.loads(members["manifest.json"])
+        weights = np.full(len(members["graphs/weights.bin"]) // 4, np.nan, np.float32).tobytes()
+        manifest["members"]["graphs/weights.bin"]["sha256"] = hashlib.sha256(weights).hexdigest()
+        changed = {"graphs/weights.bin": weights, "manifest.json": json.dumps(manifest).encode()}
+        bundle = tmp_path / "nan.saccade"
+        bundle.write_bytes(pack({**members, **changed}))
+        # When it runs, then no result is passed off as one.
+        called = call(capfd, "run", bundle, "--source", SMALL_SCENES, "-o", tmp_path / "out", "--json")
+        assert called.code == 1
+        assert called.document["not_finite"] == called.document["frames"] == 4
+        assert not any(line["finite"] for line in lines_of(tmp_path / "out"))
+        called = call(capfd, "run", bundle, "--source", SMALL_SCENES, "-o", tmp_path / "out")
+        assert (called.code, "4 frames gave scores that are not finite" in called.out) == (1, True)
+
 
 class TestOutputs:
     def test_class_maps_hold_the_class_ids(self, capfd: Capture, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -255,6 +276,7 @@ class TestRefusals:
             ("--source", "scenes:light=noon"),
             ("--source", SMALL_SCENES, "--fast"),
             ("--source", SMALL_SCENES, "--opacity", "2"),
+            ("--source", SMALL_SCENES, "--opacity", "nan"),
             ("--source", SMALL_SCENES, "--limit", "0"),
             ("--source", SMALL_SCENES, "--device", "tpu"),
             ("--source", SMALL_SCENES, "--variant", "int4"),
@@ -274,9 +296,7 @@ class TestRefusals:
         self, capfd: Capture, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("saccade.engines.gpu_description", lambda: None)
-        called = call(
-            capfd, "run", tiny_bundle, "--source", SMALL_SCENES, "--device", "cuda", "-o", tmp_path / "out"
-        )
+        called = call(capfd, "run", tiny_bundle, "--source", SMALL_SCENES, "--device", "cuda", "-o", tmp_path / "out")
         assert called.code == 2
         assert "device 'cuda' was asked for, but no NVIDIA GPU is here; pass device='cpu'" in called.err
         assert names_in(tmp_path) == []
@@ -288,12 +308,14 @@ class TestRefusals:
 
         monkeypatch.setattr("saccade.engines.gpu_description", lambda: "NVRM version: a driver")
         monkeypatch.setattr(onnxruntime, "devices", lambda: ("cpu",))
-        called = call(
-            capfd, "run", tiny_bundle, "--source", SMALL_SCENES, "--device", "cuda", "-o", tmp_path / "out"
-        )
+        called = call(capfd, "run", tiny_bundle, "--source", SMALL_SCENES, "--device", "cuda", "-o", tmp_path / "out")
         assert called.code == 2
         assert "has cpu; install saccade[cuda]" in called.err
         assert names_in(tmp_path) == []
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
@@ -309,7 +331,7 @@ def test_an_interrupt_is_code_130_and_leaves_valid_files(
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background makes its children ignore the interrupt.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        preexec_fn=heed_interrupts,
     )
     try:
         # When it is interrupted after some frames.
