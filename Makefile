@@ -10,7 +10,7 @@ EXTRAS := ort,video,export,models,bench,tensorrt-rtx,dev
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 
-.PHONY: demo test lint bundle clean
+.PHONY: demo test test-runtime lint bundle clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
+# The runtime alone, as a device has it: no PyTorch. PYTHON chooses the version: make test-runtime PYTHON=python3.10
+RUNTIME_VENV := .venv-runtime
+test-runtime:
+	$(PYTHON) -m venv $(RUNTIME_VENV)
+	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[ort,video]' pytest pytest-timeout
+	$(RUNTIME_VENV)/bin/python -m pytest tests/unit/runtime tests/device -m 'not torch'
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -42,4 +49,4 @@ bundle: $(VENV)/.installed
 	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(BUNDLE)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist
+	rm -rf $(VENV) $(RUNTIME_VENV) $(DEMO) build dist

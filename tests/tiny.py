@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from saccade.classes import spread_color
 from saccade.spec import SegmentSpec
-from saccade_export.contract import segment_spec, spread_color
+from saccade_export.contract import segment_spec
 from saccade_export.segmentation import SegmentRequest, export_segmentation
 
 SIZE_HW = (32, 48)
@@ -43,6 +44,14 @@ class TinyDict(TinyNet):
     def forward(self, image: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         scores = super().forward(image)
         return {"out": scores, "aux": -scores}
+
+
+class TinyTuple(TinyNet):
+    """The same, but it returns a tuple of two outputs."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        scores = super().forward(image)
+        return scores, -scores
 
 
 class TinyDynamic(TinyNet):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import warnings
 from contextlib import redirect_stdout
@@ -13,10 +14,11 @@ from typing import Any
 
 import click
 
+from saccade.classes import read_classes
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import RequestError
-from saccade.manifest import MAX_SIZE
+from saccade.manifest import MAX_SIZE, NAME
 from saccade.spec import SegmentSpec
 
 IMAGENET_MEAN = "0.485,0.456,0.406"
@@ -79,7 +81,7 @@ def export(network: str, weights: Path, out: Path, as_json: bool, **options: Any
         network=network,
         weights=weights,
         spec=_spec(options),
-        name=options["name"] or out.stem,
+        name=_name(options["name"] or out.stem),
         network_arguments=dict(_argument(text) for text in options["arguments"]),
         output=options["output"],
         images=options["images"],
@@ -110,7 +112,7 @@ def export(network: str, weights: Path, out: Path, as_json: bool, **options: Any
 
 
 def _spec(options: dict[str, Any]) -> SegmentSpec:
-    from saccade_export.contract import read_classes, segment_spec
+    from saccade_export.contract import segment_spec
 
     names, colors = read_classes(options["classes"])
     return segment_spec(
@@ -148,6 +150,14 @@ def _finite(option: str, value: float) -> float:
     if not math.isfinite(value):
         raise RequestError(f"{option} must be finite, but got {value}")
     return value
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise RequestError(
+            f"a bundle's name has letters, digits, '.', '_' and '-' alone, but got {text!r}; give --name"
+        )
+    return text
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -31,7 +31,8 @@ SCENE_LIGHTS = ("day", "dusk", "night", "day")
 class Proof:
     """How a variant agreed with PyTorch: shares of equal pixels over ``frames`` frames.
 
-    ``control_best`` is the best share that the network with shuffled weights reached: it must be below the tolerance.
+    ``control_best`` is the best share that the network with shuffled weights reached on one of them; on at least one
+    frame its share must be below the tolerance.
     """
 
     variant: str

@@ -10,7 +10,7 @@ from onnx.external_data_helper import load_external_data_for_model
 from onnx.reference import ReferenceEvaluator
 
 from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec
-from saccade.engines.buffers import BufferCache
+from saccade.engines.buffers import BufferCache, InputBuffers
 from saccade.errors import EngineError
 
 
@@ -24,10 +24,14 @@ class ReferenceEngine:
             load_external_data_for_model(model, str(path.parent))
         self._evaluator: ReferenceEvaluator | None = ReferenceEvaluator(model)
         self._buffers: BufferCache[None] = BufferCache(lambda _: None)
+        self._inputs = InputBuffers()
         self._pending: Mapping[str, Array] | None = None
 
     def describe(self) -> EngineInfo:
         return EngineInfo("reference", onnx.__version__, "cpu", 1)
+
+    def input_buffer(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        return self._inputs.get(name, shape, dtype)
 
     def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None:
         if self._evaluator is None:
@@ -50,6 +54,7 @@ class ReferenceEngine:
 
     def clone(self) -> ReferenceEngine:
         other = object.__new__(ReferenceEngine)
+        other._inputs = InputBuffers()
         other._evaluator, other._buffers, other._pending = self._evaluator, BufferCache(lambda _: None), None
         return other
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,9 +32,10 @@ def seal(
     """
     stated = {name: Member(len(data), hashlib.sha256(data).hexdigest()) for name, data in members.items()}
     manifest = replace(manifest, members=stated)
-    unfinished = path.with_name(f".{path.name}.part")
+    unfinished: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = _new_file(path)
         _write_archive({**members, MANIFEST_NAME: write_manifest(manifest)}, unfinished)
         bundle = open_bundle(unfinished)
         if check is not None:
@@ -42,9 +44,17 @@ def seal(
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another -o") from error
     finally:
-        if unfinished.parent.is_dir():
+        if unfinished is not None:
             unfinished.unlink(missing_ok=True)
     return replace(bundle, path=path)
+
+
+def _new_file(path: Path) -> Path:
+    """An empty file of its own beside ``path``, readable as any file is: two exports at once do not meet."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.fchmod(handle, 0o644)
+    os.close(handle)
+    return Path(name)
 
 
 def _write_archive(members: Mapping[str, bytes], path: Path) -> None:

@@ -15,10 +15,11 @@ import onnx_ir as ir
 
 from saccade import open as open_task
 from saccade.bundle import Bundle
+from saccade.engines import engine_module
 from saccade.errors import CheckError, RequestError, SourceError
 from saccade.sources import open_source
 from saccade.sources.base import SourceFault
-from saccade.spec import GoldenFrame, Manifest, SegmentSpec, Target, Variant
+from saccade.spec import Golden, Manifest, SegmentSpec, StoredArray, Variant
 from saccade.verify import verify
 from saccade_export.capture import OPSET, Captured, SingleOutput, capture
 from saccade_export.lower.segment_cpu import lower_segment_cpu
@@ -31,18 +32,18 @@ from saccade_export.weights import LOCATION, WeightStore
 
 Frame = npt.NDArray[np.uint8]
 
-LOWERINGS: dict[Target, Callable[[ir.Model, SegmentSpec], ir.Model]] = {
+LOWERINGS: dict[str, Callable[[ir.Model, SegmentSpec], ir.Model]] = {
     "cpu": lower_segment_cpu,
     "gpu": lower_segment_gpu,
 }
 MAX_PROOF_IMAGES = 30
 EQUAL_PIXELS = 0.999
-RECORDED_PACKAGES = ("saccade", "torch", "onnx", "onnxscript", "onnxruntime")
+RECORDED_PACKAGES = ("saccade", "torch", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """Everything that decides a segmentation bundle's bytes."""
+    """Everything that decides a segmentation bundle's bytes, beside the versions of what makes it."""
 
     network: str
     weights: Path
@@ -124,29 +125,28 @@ def _image_frames(images: str | None) -> list[tuple[str, Frame]]:
     if images is None:
         return []
     found: list[tuple[str, Frame]] = []
+    distance = 1
     with open_source(images) as source:
-        for item in source:
+        for index, item in enumerate(source):
             if isinstance(item, SourceFault):
                 raise SourceError(f"{item.name} cannot be used for the proof: {item.reason}")
-            found.append((item.name, item.image))
-    step = max(1, len(found) // MAX_PROOF_IMAGES)
-    return found[::step][:MAX_PROOF_IMAGES]
+            if index % distance == 0:
+                found.append((item.name, item.image))
+            if len(found) == 2 * MAX_PROOF_IMAGES:  # keep every other, so that long sources are never held whole
+                found, distance = found[::2], 2 * distance
+    step = -(-len(found) // MAX_PROOF_IMAGES) if found else 1
+    return found[::step]
 
 
-def _golden(frames: list[Frame], twin: SegmentTwin) -> tuple[tuple[GoldenFrame, ...], dict[str, bytes]]:
-    entries: list[GoldenFrame] = []
+def _golden(frames: list[Frame], twin: SegmentTwin) -> tuple[tuple[Golden, ...], dict[str, bytes]]:
+    entries: list[Golden] = []
     members: dict[str, bytes] = {}
     for index, frame in enumerate(frames):
-        entry = GoldenFrame(
-            frame=f"golden/{index:03}.frame",
-            height=frame.shape[0],
-            width=frame.shape[1],
-            pixel_format="rgb24",
-            results={"class_map": f"golden/{index:03}.class_map"},
-        )
-        members[entry.frame] = frame.tobytes()
-        members[entry.results["class_map"]] = twin(frame).tobytes()
-        entries.append(entry)
+        class_map = twin(frame)
+        given = StoredArray(f"golden/{index:03}.frame", "uint8", frame.shape)
+        expected = StoredArray(f"golden/{index:03}.class_map", "uint8", class_map.shape)
+        members |= {given.member: frame.tobytes(), expected.member: class_map.tobytes()}
+        entries.append(Golden({"frame": given}, {"class_map": expected}, {"pixel_format": "rgb24"}))
     return tuple(entries), members
 
 
@@ -162,7 +162,7 @@ def _graphs(captured: Captured, spec: SegmentSpec) -> tuple[dict[str, bytes], by
 
 
 def _manifest(
-    request: SegmentRequest, golden: tuple[GoldenFrame, ...], names: tuple[str, ...], has_weights: bool
+    request: SegmentRequest, golden: tuple[Golden, ...], names: tuple[str, ...], has_weights: bool
 ) -> Manifest:
     variants = tuple(
         Variant(
@@ -172,8 +172,7 @@ def _manifest(
             graphs={"main": f"graphs/main.{name}.onnx"},
             weights=(f"graphs/{LOCATION}",) if has_weights else (),
             opset=OPSET,
-            engine_options={},
-            metrics={},
+            tolerances={"equal_pixels": request.equal_pixels},
         )
         for name, target in zip(names, LOWERINGS, strict=True)
     )
@@ -183,7 +182,6 @@ def _manifest(
         stages=("main",),
         variants=variants,
         golden=golden,
-        tolerances={"equal_pixels": request.equal_pixels},
         members={},
         provenance=_provenance(request),
         metrics={**recorded_metrics(request.weights), **request.metrics},
@@ -194,6 +192,7 @@ def _provenance(request: SegmentRequest) -> dict[str, str]:
     made_with = {f"version.{package}": version(package) for package in RECORDED_PACKAGES}
     return {
         **made_with,
+        "version.onnxruntime": engine_module("onnxruntime").version(),  # of whichever build is installed
         **request.provenance,
         "network": request.network,
         "network_arguments": ", ".join(f"{key}={value}" for key, value in request.network_arguments.items()),

@@ -35,7 +35,7 @@ class SegmentTwin:
 
     def _image(self, frame: npt.NDArray[np.uint8]) -> Tensor:
         contract = self.spec.image
-        rgb = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+        rgb = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float()
         image = rgb if contract.channel_order == "rgb" else rgb.flip(1)
         image = functional.interpolate(image, size=contract.size_hw, mode="bilinear", align_corners=False)
         mean, std = (torch.tensor(values)[None, :, None, None] for values in (contract.mean, contract.std))

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from saccade.classes import read_classes
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
-from saccade.errors import DeviceError, InputError, RequestError
+from saccade.errors import DeviceError, RequestError
 from saccade.scenes.classes import CLASSES
 from saccade.writers import ensure_folder
 
@@ -75,7 +76,7 @@ def train(data: Path, out: Path, as_json: bool, **options: Any) -> None:
         score_every=options["score_every"],
         bfloat16=options["bfloat16"],
         seed=options["seed"],
-        classes=_class_names(options["classes"]) if options["classes"] else CLASSES,
+        classes=read_classes(options["classes"])[0] if options["classes"] else CLASSES,
     )
     ensure_folder(out)
     click.echo(json.dumps(asdict(config), indent=2), err=True)
@@ -102,12 +103,3 @@ def _check_device(device: str) -> None:
         raise RequestError(f"--device must be cpu or cuda, but got {device!r}") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"device {device!r} was asked for, but PyTorch {torch.__version__} finds no GPU; take cpu")
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    """One name a line; a colour after it (`` #rrggbb``) is for export and is left out here."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"class list {path} cannot be read: {error}") from error
-    return tuple(line.split(" #")[0].strip() for line in lines if line.strip())

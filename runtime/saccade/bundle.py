@@ -15,19 +15,47 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from saccade.errors import BundleError, RequestError
 from saccade.manifest import MANIFEST_NAME, MEMBER_NAME, read_manifest
-from saccade.spec import GoldenFrame, Manifest, Variant
+from saccade.spec import Manifest, StoredArray, Variant
 
 ALIGNMENT = 64
-MAX_BUNDLE_BYTES = 1 << 32
+MAX_BUNDLE_BYTES = (1 << 31) - 1
 MAX_MEMBERS = 4096
+MAX_ENTRY_BYTES = 512
 _END_RECORD_BYTES = 22
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
+
+
+class _View(io.RawIOBase):
+    """Bytes in memory as a file for ``zipfile``, without the copy that ``BytesIO`` makes."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._position = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
+        if start + offset < 0:
+            raise OSError("seek before the start")
+        self._position = start + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        stop = None if size is None or size < 0 else self._position + size
+        found = bytes(self._data[self._position : stop])
+        self._position += len(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -52,14 +80,11 @@ class Bundle:
         names = ", ".join(variant.name for variant in self.manifest.variants)
         raise RequestError(f"variant {name!r} was asked for, but {self.path.name} holds {names}")
 
-    def golden_frame(self, golden: GoldenFrame) -> npt.NDArray[np.uint8]:
-        """The raw frame, uint8 (H, W, 3), read-only."""
-        return np.frombuffer(self.member(golden.frame), np.uint8).reshape(golden.height, golden.width, 3)
-
-    def golden_class_map(self, golden: GoldenFrame) -> npt.NDArray[np.uint8]:
-        """PyTorch's class map of it, uint8 (H, W), read-only."""
-        data = self.member(golden.results["class_map"])
-        return np.frombuffer(data, np.uint8).reshape(golden.height, golden.width)
+    def array(self, stored: StoredArray) -> npt.NDArray[Any]:
+        """A stored array, read-only, in this machine's byte order."""
+        dtype: np.dtype[Any] = np.dtype(stored.dtype)
+        flat = np.frombuffer(self.member(stored.member), cast("np.dtype[Any]", dtype.newbyteorder("<")))
+        return flat.reshape(stored.shape).astype(dtype, copy=False)
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -104,10 +129,14 @@ def _check_archive(data: memoryview) -> list[zipfile.ZipInfo]:
         raise BundleError("archive", "does not start as a zip: this is no saccade bundle")
     if bytes(data[-_END_RECORD_BYTES:][:4]) != b"PK\x05\x06":
         raise BundleError("archive", "does not end as a zip without a comment: truncated, or something was added")
+    count = int.from_bytes(data[-_END_RECORD_BYTES:][10:12], "little")
+    directory_bytes = int.from_bytes(data[-_END_RECORD_BYTES:][12:16], "little")
+    if count > MAX_MEMBERS or directory_bytes > MAX_MEMBERS * MAX_ENTRY_BYTES:
+        raise BundleError("archive", f"has {count} members; at most {MAX_MEMBERS} are allowed")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(_View(data)) as archive:
             infos, directory = archive.infolist(), archive.start_dir
-    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, OSError) as error:
         raise BundleError("archive", f"is no whole zip: {error}; the file may be truncated") from error
     if len(infos) > MAX_MEMBERS:
         raise BundleError("archive", f"has {len(infos)} members; at most {MAX_MEMBERS} are allowed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ Choice = TypeVar("Choice", bound=str)
 
 MAX_DEPTH = 16
 MAX_TEXT = 4096
+MAX_NAME = 200
 MAX_INTEGER = 2**53
 
 
@@ -33,6 +35,8 @@ class Fields:
         value = self._take(name)
         if not isinstance(value, str) or len(value) > MAX_TEXT:
             raise self.refusal(name, f"must be text of at most {MAX_TEXT} characters, but is {_kind(value)}")
+        if not value.isprintable():
+            raise self.refusal(name, "must be printable text: no line breaks, control or lone surrogate characters")
         if pattern is not None and not re.fullmatch(pattern, value):
             raise self.refusal(name, f"must match {pattern}, but is {value[:80]!r}")
         return value
@@ -73,6 +77,10 @@ class Fields:
                 raise self.refusal(name, f"must hold whole numbers from {low} to {high}, but holds {str(value)[:40]}")
         return tuple(values)
 
+    def shape(self, name: str, largest: int) -> tuple[int, ...]:
+        """One to six dimensions of 1 to ``largest``."""
+        return self.integers(name, len(self._peek_list(name, 1, 6)), 1, largest)
+
     def rows(self, name: str, least: int, most: int, *, width: int, low: int, high: int) -> list[tuple[int, ...]]:
         rows = self._list(name, least, most)
         indexed = Fields({str(index): row for index, row in enumerate(rows)}, self._at(name))
@@ -81,8 +89,8 @@ class Fields:
     def texts(self, name: str, low: int, high: int) -> tuple[str, ...]:
         values = self._list(name, low, high)
         for value in values:
-            if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
-                raise self.refusal(name, f"must hold non-empty texts, but holds {_kind(value)}")
+            if not isinstance(value, str) or not value or len(value) > MAX_TEXT or not value.isprintable():
+                raise self.refusal(name, f"must hold printable, non-empty texts, but holds {_kind(value)}")
         return tuple(values)
 
     def table(self, name: str) -> Fields:
@@ -94,13 +102,21 @@ class Fields:
 
     def names(self) -> list[str]:
         """The names not taken yet, for objects whose keys are data."""
+        for name in self._left:
+            if not name or len(name) > MAX_NAME or not name.isprintable():
+                raise BundleError(self.path, f"has a name that is not 1 to {MAX_NAME} printable characters")
         return list(self._left)
 
     def scalar(self, name: str) -> str | int | float | bool:
+        value = self._left.get(name)
+        if isinstance(value, str):
+            return self.text(name)
         value = self._take(name)
-        if isinstance(value, bool | str):
+        if isinstance(value, bool | int):
             return value
-        return self._number(name, value) if isinstance(value, float) else self._whole(name, value)
+        if not isinstance(value, float):
+            raise self.refusal(name, f"must be text, a number or a truth value, but is {_kind(value)}")
+        return self._number(name, value)
 
     def finish(self) -> None:
         if self._left:
@@ -114,6 +130,11 @@ class Fields:
             raise self.refusal(name, "is missing")
         return self._left.pop(name)
 
+    def _peek_list(self, name: str, low: int, high: int) -> list[Any]:
+        values = self._list(name, low, high)
+        self._left[name] = values
+        return values
+
     def _list(self, name: str, low: int, high: int) -> list[Any]:
         value = self._take(name)
         if not isinstance(value, list) or not low <= len(value) <= high:  # type: ignore[reportUnknownArgumentType]
@@ -124,11 +145,6 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.refusal(name, f"must be a finite number, but is {_kind(value)}")
         return float(value)
-
-    def _whole(self, name: str, value: Any) -> int:
-        if not isinstance(value, int):
-            raise self.refusal(name, f"must be text, a number or a truth value, but is {_kind(value)}")
-        return value
 
     def _at(self, name: str) -> str:
         return f"{self.path}.{name}"
@@ -151,8 +167,7 @@ def parse_json(data: bytes, path: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
         if len(table) != len(pairs):
-            keys = [key for key, _ in pairs]
-            repeated = next(key for key in keys if keys.count(key) > 1)
+            repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise BundleError(path, f"has the key {repeated[:80]!r} twice in one object")
         return table
 
@@ -169,12 +184,18 @@ def parse_json(data: bytes, path: str) -> Any:
 
 def _check_depth(text: str, path: str) -> None:
     depth = deepest = 0
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
-        if bracket in "[{":
+    is_text = is_escaped = False
+    for character in text:
+        if is_text:
+            is_text = is_escaped or character != '"'
+            is_escaped = character == "\\" and not is_escaped
+        elif character in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif bracket in "]}":
+        elif character in "]}":
             depth -= 1
+        else:
+            is_text = character == '"'
     if deepest > MAX_DEPTH:
         raise BundleError(path, f"is nested {deepest} deep; at most {MAX_DEPTH} is allowed")
 

@@ -17,15 +17,27 @@ Frame = npt.NDArray[np.uint8]
 
 def check_frame(frame: Any) -> Frame:
     """``frame`` itself if it is uint8 (H, W, 3) with 1 <= H, W <= 16384; any strides. Raises ``FrameError``."""
-    if not isinstance(frame, np.ndarray):
-        raise FrameError(f"a frame must be a numpy array, but got {type(frame).__name__}; pass np.asarray(image)")
-    found = cast(npt.NDArray[Any], frame)
+    found = as_array(frame)
     if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
         raise FrameError(f"a frame must be uint8 (H, W, 3), but got {found.dtype} {found.shape}; {_advice(found)}")
     height, width, _ = found.shape
     if not (1 <= height <= MAX_SIZE and 1 <= width <= MAX_SIZE):
         raise FrameError(f"a frame's height and width must be 1 to {MAX_SIZE}, but got {height} and {width}")
     return found
+
+
+def as_array(frame: Any) -> npt.NDArray[Any]:
+    """A numpy array as it is, or a view of another library's CPU array (DLPack). Raises ``FrameError``."""
+    if isinstance(frame, np.ndarray):
+        return cast(npt.NDArray[Any], frame)
+    if not hasattr(frame, "__dlpack__"):
+        raise FrameError(f"a frame must be a numpy array, but got {type(frame).__name__}; pass np.asarray(image)")
+    try:
+        return np.from_dlpack(frame)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise FrameError(
+            f"{type(frame).__name__} cannot be seen as a CPU array: {error}; copy it to the CPU"
+        ) from error
 
 
 def check_pixel_format(pixel_format: str, taken: Sequence[PixelFormat]) -> PixelFormat:

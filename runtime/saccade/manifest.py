@@ -6,22 +6,27 @@ Unknown fields are refused: a manifest that says more than this version understa
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from saccade.errors import BundleError
 from saccade.fields import Fields, parse_json
 from saccade.spec import (
     MAX_CLASSES,
-    PIXEL_FORMATS,
-    GoldenFrame,
+    Golden,
     ImageSpec,
     Manifest,
     Member,
     PixelFormat,
+    Resize,
+    Scalar,
     SegmentSpec,
+    StoredArray,
     TaskSpec,
     Variant,
 )
@@ -30,7 +35,7 @@ FORMAT = "saccade"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_MEMBER_BYTES = 1 << 34
+MAX_MEMBER_BYTES = (1 << 31) - 1
 MAX_SIZE = 1 << 14
 """The largest height or width of a frame or a network's input."""
 
@@ -38,11 +43,24 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 MEMBER_NAME = rf"{NAME}(/{NAME}){{0,3}}"
 SHA256 = r"[0-9a-f]{64}"
 
-TOLERANCES = {"segment": {"equal_pixels"}}
-"""What a task's golden frames are held to. ``equal_pixels``: the least share of pixels with PyTorch's class."""
+DTYPES = ("uint8", "int32", "int64", "float32")
 
-RESULTS = {"segment": {"class_map"}}
-"""The arrays that a golden frame of each task carries."""
+
+@dataclass(frozen=True)
+class TaskRules:
+    """What the manifest of each kind of task must hold: its stages, tolerances and golden arrays by name."""
+
+    stages: tuple[str, ...]
+    tolerances: dict[str, tuple[float, float]]
+    golden_inputs: dict[str, tuple[str, int]]
+    golden_results: dict[str, tuple[str, int]]
+
+
+RULES = {
+    # equal_pixels: the least share of pixels whose class must be PyTorch's.
+    "segment": TaskRules(("main",), {"equal_pixels": (0.5, 1.0)}, {"frame": ("uint8", 3)}, {"class_map": ("uint8", 2)}),
+}
+"""Tolerances with their range, golden arrays with their type and number of dimensions."""
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -63,8 +81,7 @@ def read_manifest(data: bytes) -> Manifest:
         task=_read_task(fields.table("task")),
         stages=fields.texts("stages", 1, 16),
         variants=tuple(_read_variant(item) for item in fields.tables("variants", 1, 64)),
-        golden=tuple(_read_golden(item) for item in fields.tables("golden", 0, 1000)),
-        tolerances=_read_numbers(fields.table("tolerances")),
+        golden=tuple(_read_golden(item) for item in fields.tables("golden", 1, 1000)),
         members=dict(_read_members(fields.table("members"))),
         provenance=_read_texts(fields.table("provenance")),
         metrics=_read_numbers(fields.table("metrics")),
@@ -118,7 +135,7 @@ def _read_image(fields: Fields) -> ImageSpec:
         mean=_triple(fields.numbers("mean", 3)),
         std=_triple(fields.numbers("std", 3)),
         pixel_formats=tuple(_pixel_format(name, fields) for name in fields.texts("pixel_formats", 1, 8)),
-        resize=fields.choice("resize", ("stretch",)),
+        resize=_read_resize(fields.table("resize")),
     )
     fields.finish()
     if image.scale <= 0 or min(image.std) <= 0:
@@ -126,15 +143,23 @@ def _read_image(fields: Fields) -> ImageSpec:
     return image
 
 
+def _read_resize(fields: Fields) -> Resize:
+    resize = Resize(fields.choice("mode", ("stretch",)))
+    fields.finish()
+    return resize
+
+
 def _read_variant(fields: Fields) -> Variant:
     graphs, options = fields.table("graphs"), fields.table("engine_options")
     variant = Variant(
         name=fields.text("name", NAME),
-        target=fields.choice("target", ("cpu", "gpu")),
+        target=fields.text("target", NAME),
         precision=fields.text("precision", NAME),
         graphs={stage: graphs.text(stage, MEMBER_NAME) for stage in graphs.names()},
         weights=fields.texts("weights", 0, 64),
         opset=fields.integer("opset", 7, 1000),
+        tolerances=_read_numbers(fields.table("tolerances")),
+        parameters=_read_scalars(fields.table("parameters")),
         engine_options={engine: _read_scalars(options.table(engine)) for engine in options.names()},
         metrics=_read_numbers(fields.table("metrics")),
     )
@@ -142,17 +167,25 @@ def _read_variant(fields: Fields) -> Variant:
     return variant
 
 
-def _read_golden(fields: Fields) -> GoldenFrame:
-    results = fields.table("results")
-    golden = GoldenFrame(
-        frame=fields.text("frame", MEMBER_NAME),
-        height=fields.integer("height", 1, MAX_SIZE),
-        width=fields.integer("width", 1, MAX_SIZE),
-        pixel_format=_pixel_format(fields.text("pixel_format"), fields),
-        results={name: results.text(name, MEMBER_NAME) for name in results.names()},
+def _read_golden(fields: Fields) -> Golden:
+    golden = Golden(
+        inputs=_read_arrays(fields.table("inputs")),
+        results=_read_arrays(fields.table("results")),
+        parameters=_read_scalars(fields.table("parameters")),
     )
     fields.finish()
     return golden
+
+
+def _read_arrays(fields: Fields) -> dict[str, StoredArray]:
+    return {name: _read_array(fields.table(name)) for name in fields.names()}
+
+
+def _read_array(fields: Fields) -> StoredArray:
+    member, dtype = fields.text("member", MEMBER_NAME), fields.choice("dtype", DTYPES)
+    array = StoredArray(member, dtype, fields.shape("shape", MAX_SIZE))  # type: ignore[arg-type]
+    fields.finish()
+    return array
 
 
 def _read_members(fields: Fields) -> Iterator[tuple[str, Member]]:
@@ -166,41 +199,59 @@ def _read_members(fields: Fields) -> Iterator[tuple[str, Member]]:
 
 def _check_references(manifest: Manifest) -> None:
     """Every name that the manifest mentions is there, and every member is mentioned: nothing unknown travels along."""
+    rules = RULES[manifest.task.kind]
+    if manifest.stages != rules.stages:
+        raise BundleError("manifest.stages", f"must be {', '.join(rules.stages)}")
     _refuse_repeats("manifest.variants", [variant.name for variant in manifest.variants])
     mentioned: set[str] = set()
     for index, variant in enumerate(manifest.variants):
-        path = f"manifest.variants[{index}]"
-        if set(variant.graphs) != set(manifest.stages):
-            raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(manifest.stages)})")
+        _check_variant(f"manifest.variants[{index}]", variant, manifest.stages, rules)
         mentioned |= {*variant.graphs.values(), *variant.weights}
     for index, golden in enumerate(manifest.golden):
-        if set(golden.results) != RESULTS[manifest.task.kind]:
-            wanted = ", ".join(sorted(RESULTS[manifest.task.kind]))
-            raise BundleError(f"manifest.golden[{index}].results", f"must be {wanted}")
-        _check_golden_size(f"manifest.golden[{index}]", golden, manifest)
-        mentioned |= {golden.frame, *golden.results.values()}
+        _check_arrays(f"manifest.golden[{index}].inputs", golden.inputs, rules.golden_inputs, manifest)
+        _check_arrays(f"manifest.golden[{index}].results", golden.results, rules.golden_results, manifest)
+        mentioned |= {array.member for array in (*golden.inputs.values(), *golden.results.values())}
     if missing := sorted(mentioned - set(manifest.members)):
         raise BundleError("manifest.members", f"lacks {missing[0]}, which the manifest mentions")
     if unknown := sorted(set(manifest.members) - mentioned):
         raise BundleError("manifest.members", f"has {unknown[0]}, which nothing mentions")
-    if set(manifest.tolerances) != TOLERANCES[manifest.task.kind]:
-        wanted = ", ".join(sorted(TOLERANCES[manifest.task.kind]))
-        raise BundleError("manifest.tolerances", f"must be {wanted}")
 
 
-def _check_golden_size(path: str, golden: GoldenFrame, manifest: Manifest) -> None:
-    wanted = {golden.frame: golden.height * golden.width * 3, golden.results["class_map"]: golden.height * golden.width}
-    for name, size in wanted.items():
-        found = manifest.members.get(name)
+def _check_variant(path: str, variant: Variant, stages: tuple[str, ...], rules: TaskRules) -> None:
+    if set(variant.graphs) != set(stages):
+        raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(stages)})")
+    # Graphs name their weights by file name alone, so within a variant each must be its own.
+    _refuse_repeats(path, [name.rpartition("/")[2] for name in (*variant.graphs.values(), *variant.weights)])
+    if set(variant.tolerances) != set(rules.tolerances):
+        raise BundleError(f"{path}.tolerances", f"must be {', '.join(rules.tolerances)}")
+    for name, (low, high) in rules.tolerances.items():
+        if not low <= variant.tolerances[name] <= high:
+            raise BundleError(
+                f"{path}.tolerances.{name}", f"must be {low} to {high}, but is {variant.tolerances[name]}"
+            )
+
+
+def _check_arrays(
+    path: str, arrays: dict[str, StoredArray], wanted: dict[str, tuple[str, int]], manifest: Manifest
+) -> None:
+    if set(arrays) != set(wanted):
+        raise BundleError(path, f"must be {', '.join(sorted(wanted))}")
+    for name, array in arrays.items():
+        dtype, dimensions = wanted[name]
+        if array.dtype != dtype or len(array.shape) != dimensions:
+            raise BundleError(f"{path}.{name}", f"must be {dtype} of {dimensions} dimensions")
+        size = np.dtype(array.dtype).itemsize * math.prod(array.shape)
+        found = manifest.members.get(array.member)
         if found is not None and found.size != size:
-            raise BundleError(path, f"{name} must have {size} bytes for its height and width, but has {found.size}")
+            raise BundleError(f"{path}.{name}", f"{array.member} must have {size} bytes, but has {found.size}")
 
 
 def _pixel_format(name: str, fields: Fields) -> PixelFormat:
-    for known in PIXEL_FORMATS:
+    """The formats that graphs of this version take; "nv12" joins when a lowering for it is built."""
+    for known in ("rgb24", "bgr24"):
         if name == known:
             return known
-    raise fields.refusal("pixel_format", f"must be one of {', '.join(PIXEL_FORMATS)}, but is {name[:40]!r}")
+    raise fields.refusal("pixel_formats", f"must be rgb24 or bgr24 in this version, but hold {name[:40]!r}")
 
 
 def _read_numbers(fields: Fields) -> dict[str, float]:
@@ -211,7 +262,7 @@ def _read_texts(fields: Fields) -> dict[str, str]:
     return {name: fields.text(name) for name in fields.names()}
 
 
-def _read_scalars(fields: Fields) -> dict[str, str | int | float | bool]:
+def _read_scalars(fields: Fields) -> dict[str, Scalar]:
     return {name: fields.scalar(name) for name in fields.names()}
 
 

@@ -12,6 +12,9 @@ from saccade.frames import check_pixel_format
 from saccade.spec import Variant
 from saccade.tasks.segment import SegmentTask
 
+TASKS = {"segment": SegmentTask}
+"""The class that runs each kind of task."""
+
 
 def open_task(
     path: str | os.PathLike[str] | Bundle,
@@ -40,7 +43,7 @@ def open_task(
     chosen = choose_variant(bundle, variant, device_name)
     options = EngineOptions(device_name, threads, allow_fallback, chosen.engine_options.get(engine_name))
     loaded = engines.load(engine_name, graph_of(bundle, chosen), options)
-    return SegmentTask(bundle.manifest.task, loaded, variant=chosen.name, pixel_format=declared)
+    return TASKS[bundle.manifest.task.kind](bundle.manifest.task, loaded, variant=chosen.name, pixel_format=declared)
 
 
 def choose_variant(bundle: Bundle, variant: str, device: str) -> Variant:

@@ -70,14 +70,19 @@ def run_source(
     summary = Summary()
     started = time.perf_counter()
     with ExitStack() as stack:
-        keeper = _Keeper(outputs, task, source, stack)
+        keeper = _Keeper(outputs, task, source, expected_length(source, limit), stack)
         try:
             for item in source:
                 if isinstance(item, SourceFault):
                     summary.faults.append(item)
                     keeper.keep_fault(item)
                 else:
-                    result = task(item.image, pixel_format=item.pixel_format, captured_ns=item.captured_ns)
+                    result = task(
+                        item.image,
+                        pixel_format=item.pixel_format,
+                        frame_id=item.frame_id,
+                        captured_ns=item.captured_ns,
+                    )
                     keeper.keep(item, result)
                     summary.frames += 1
                     summary.not_finite += not result.finite
@@ -94,14 +99,22 @@ def run_source(
     return summary
 
 
+def expected_length(source: Source, limit: int | None) -> int | None:
+    """How many frames a run will see; None where the source cannot know and nothing limits it."""
+    known = [length for length in (source.length, limit) if length is not None]
+    return min(known) if known else None
+
+
 class _Keeper:
     """Writes results as they come; everything that stays open is on the caller's stack."""
 
-    def __init__(self, outputs: Outputs, task: SegmentTask, source: Source, stack: ExitStack) -> None:
+    def __init__(
+        self, outputs: Outputs, task: SegmentTask, source: Source, length: int | None, stack: ExitStack
+    ) -> None:
         self._outputs = outputs
         self._sheet: Path | None = None
         self._colors = np.array(task.spec.colors, np.uint8)
-        self._tiles = _Tiles(source.length)
+        self._tiles = _Tiles(length)
         self._names: set[str] | None = None if source.is_video else set()
         folder = ensure_folder(outputs.folder)
         self._lines = stack.enter_context(JsonLinesWriter(folder / "results.jsonl"))
@@ -162,7 +175,7 @@ class _Tiles:
 
     def __init__(self, length: int | None) -> None:
         self.pictures: list[npt.NDArray[np.uint8]] = []
-        self._distance = max(1, (length or 1) // SHEET_TILES)
+        self._distance = -(-(length or 1) // SHEET_TILES)
         self._seen = 0
 
     def offer(self, picture: npt.NDArray[np.uint8]) -> None:

@@ -7,20 +7,27 @@ frame uint8 (H, W, 3) ──► resized (bilinear, half-pixel centres, edges cla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 PixelFormat = Literal["rgb24", "bgr24", "nv12"]
 ChannelOrder = Literal["rgb", "bgr"]
 Decision = Literal["argmax", "threshold"]
 Scores = Literal["logits", "probabilities"]
-Target = Literal["cpu", "gpu"]
+Scalar = str | int | float | bool
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = ("rgb24", "bgr24", "nv12")
 """Formats that the contract knows. A bundle lists those that its graphs take."""
 
 MAX_CLASSES = 255
 """Class ids are uint8, and 255 is kept for void."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How a frame of another shape meets the network's: "stretch" changes its aspect. Other modes bring fields."""
+
+    mode: Literal["stretch"] = "stretch"
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class ImageSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pixel_formats: tuple[PixelFormat, ...] = ("rgb24", "bgr24")
-    resize: Literal["stretch"] = "stretch"
+    resize: Resize = field(default_factory=lambda: Resize())
 
 
 @dataclass(frozen=True)
@@ -68,27 +75,40 @@ TaskSpec = SegmentSpec
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run a bundle's network: a graph for each stage, made for one target at one precision."""
+    """One way to run a bundle's network: a graph for each stage, made for one target at one precision.
+
+    ``target`` is "cpu" or "gpu"; variants for targets that a reader does not know are never chosen. ``parameters`` tell
+    variants of one target apart (the number of steps, say), ``tolerances`` are what golden frames are held to.
+    """
 
     name: str
-    target: Target
+    target: str
     precision: str
     graphs: dict[str, str]
     weights: tuple[str, ...]
     opset: int
-    engine_options: dict[str, dict[str, str | int | float | bool]]
-    metrics: dict[str, float]
+    tolerances: dict[str, float]
+    parameters: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
+    engine_options: dict[str, dict[str, Scalar]] = field(default_factory=dict[str, dict[str, Scalar]])
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
-class GoldenFrame:
-    """A raw frame and the result that PyTorch gave for it: members of uint8 bytes, row-major."""
+class StoredArray:
+    """An array in a bundle: the member that holds its bytes (little-endian, row-major), its type and shape."""
 
-    frame: str
-    height: int
-    width: int
-    pixel_format: PixelFormat
-    results: dict[str, str]
+    member: str
+    dtype: Literal["uint8", "int32", "int64", "float32"]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What a task was given and what PyTorch gave for it, array by array; ``parameters`` are the call's scalars."""
+
+    inputs: dict[str, StoredArray]
+    results: dict[str, StoredArray]
+    parameters: dict[str, Scalar]
 
 
 @dataclass(frozen=True)
@@ -107,8 +127,7 @@ class Manifest:
     task: TaskSpec
     stages: tuple[str, ...]
     variants: tuple[Variant, ...]
-    golden: tuple[GoldenFrame, ...]
-    tolerances: dict[str, float]
+    golden: tuple[Golden, ...]
     members: dict[str, Member]
     provenance: dict[str, str]
     metrics: dict[str, float]

@@ -29,13 +29,15 @@ class FrameCheck:
 
 def verify(bundle: Bundle, task: SegmentTask) -> Iterator[FrameCheck]:
     """Check every golden frame of ``bundle`` with ``task``, which may run any of its variants."""
+    tolerances = bundle.variant(task.variant).tolerances
     for golden in bundle.manifest.golden:
-        result = task(bundle.golden_frame(golden), pixel_format=golden.pixel_format)
+        frame, expected = golden.inputs["frame"], golden.results["class_map"]
+        result = task(bundle.array(frame), pixel_format=str(golden.parameters.get("pixel_format", "rgb24")))
         yield FrameCheck(
-            golden.frame,
-            (golden.height, golden.width),
-            equal_share(result.class_map, bundle.golden_class_map(golden)),
-            bundle.manifest.tolerances["equal_pixels"],
+            frame.member,
+            result.class_map.shape,
+            equal_share(result.class_map, bundle.array(expected)),
+            tolerances["equal_pixels"],
             result.finite,
         )
 

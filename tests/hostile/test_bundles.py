@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -196,20 +197,30 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "text as number": lambda m: m["task"]["image"].update(scale="255"),
     "truth value as number": lambda m: m["task"]["image"].update(scale=True),
     "huge network": lambda m: m["task"]["image"].update(size_hw=[1 << 20, 480]),
-    "unknown resize": lambda m: m["task"]["image"].update(resize="magic"),
+    "unknown resize": lambda m: m["task"]["image"].update(resize={"mode": "magic"}),
+    "pixel format that is not built": lambda m: m["task"]["image"].update(pixel_formats=["nv12"]),
     "unknown pixel format": lambda m: m["task"]["image"].update(pixel_formats=["yuv9"]),
     "no variants": lambda m: m.update(variants=[]),
     "variants with one name": lambda m: m["variants"][1].update(name=m["variants"][0]["name"]),
-    "unknown target": lambda m: m["variants"][0].update(target="tpu"),
+    "target that is no name": lambda m: m["variants"][0].update(target="../cpu"),
     "graph of another stage": lambda m: m["variants"][0].update(graphs={"other": "graphs/main.fp32-cpu.onnx"}),
     "stage without graph": lambda m: m.update(stages=["main", "second"]),
     "threshold with argmax": lambda m: m["task"].update(threshold=0.5),
-    "golden of another size": lambda m: m["golden"][0].update(height=7),
+    "another stage": lambda m: m.update(stages=["net"]),
+    "graph and weights of one file name": lambda m: m["variants"][0].update(weights=["golden/main.fp32-cpu.onnx"]),
+    "no golden frames": lambda m: m.update(golden=[]),
+    "golden of another size": lambda m: m["golden"][0]["inputs"]["frame"].update(shape=[7, 48, 3]),
+    "golden of another type": lambda m: m["golden"][0]["inputs"]["frame"].update(dtype="float32"),
+    "golden of other dimensions": lambda m: m["golden"][0]["inputs"]["frame"].update(shape=[69120]),
     "golden without result": lambda m: m["golden"][0].update(results={}),
+    "tolerance that anything meets": lambda m: m["variants"][0]["tolerances"].update(equal_pixels=-1),
+    "text with an escape sequence": lambda m: m["provenance"].update(license="\x1b[2Jfree for all"),
+    "text of two lines": lambda m: m["provenance"].update(license="none\nlicense free for all"),
+    "key with a lone surrogate": lambda m: m["provenance"].update({"\ud800": "x"}),
     "member with a short hash": lambda m: m["members"]["graphs/weights.bin"].update(sha256="ab"),
     "negative size": lambda m: m["members"]["graphs/weights.bin"].update(size=-1),
     "manifest lists itself": lambda m: m["members"].update({MANIFEST_NAME: {"size": 1, "sha256": "0" * 64}}),
-    "unknown tolerance": lambda m: m.update(tolerances={"luck": 1.0}),
+    "unknown tolerance": lambda m: m["variants"][0].update(tolerances={"luck": 1.0}),
     "nested too deep": lambda m: m["provenance"].update(x=json.loads("[" * 40 + "]" * 40)),
 }
 
@@ -222,6 +233,47 @@ def test_manifests_that_break_a_rule_are_refused(
         change(manifest)
 
     refusal(with_manifest(tiny_bundle, tmp_path / "x.saccade", changed))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"' + b'\\"' * 500_000, b'{"a": "' + b"\\" * 1_000_000, b"{" + b'"k":1,' * 150_000 + b'"k":1}'],
+    ids=["open text of escapes", "backslashes", "one key very often"],
+)
+def test_hostile_manifests_are_refused_quickly(tiny_bundle: Path, tmp_path: Path, text: bytes) -> None:
+    path = with_manifest(tiny_bundle, tmp_path / "x.saccade", lambda _: text)
+    started = time.perf_counter()
+    refusal(path)
+    assert time.perf_counter() - started < 5.0
+
+
+def test_a_directory_of_very_many_members_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    many = {f"member{index:05}": b"" for index in range(20_000)}
+    assert "at most" in refusal(write(tmp_path / "x.saccade", pack(many))).reason
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["session.model_external_initializers_file_folder_path", "session.disable_cpu_ep_fallback", "ep.context_enable"],
+)
+def test_a_bundle_sets_nothing_but_speed(tiny_bundle: Path, tmp_path: Path, entry: str) -> None:
+    def change(manifest: dict[str, Any], name: str = entry) -> None:
+        manifest["variants"][0]["engine_options"] = {"onnxruntime": {name: "0"}}
+
+    def harmless(manifest: dict[str, Any]) -> None:
+        change(manifest, "session.dynamic_block_base")
+
+    with pytest.raises(saccade.errors.EngineError, match="the bundle sets"):
+        saccade.open(with_manifest(tiny_bundle, tmp_path / "x.saccade", change))
+    assert saccade.open(with_manifest(tiny_bundle, tmp_path / "y.saccade", harmless)).variant == "fp32-cpu"
+
+
+def test_variants_for_unknown_targets_are_never_chosen(tiny_bundle: Path, tmp_path: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["variants"][0]["target"] = "npu"
+        manifest["variants"][1]["target"] = "cpu"
+
+    assert saccade.open(with_manifest(tiny_bundle, tmp_path / "x.saccade", change)).variant == "fp32-gpu"
 
 
 TEXTS = {

@@ -1,8 +1,8 @@
 """Segmentation for CPUs.
 
 The frame is transposed while it is bytes and resized as float32: resizing bytes is no faster here and moves pixels by
-up to one grey level, which changes 0.1 % of the class map. The small scores are transposed once, so that the upsampled
-ones hold each pixel's classes side by side, where resizing and argmax are fastest.
+up to one grey level, which changes up to 0.15 % of the class map. The small scores are transposed once, so that the
+upsampled ones hold each pixel's classes side by side, where resizing and argmax are fastest.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def normalise(graph: GraphWriter, planes: ir.Value, order: ir.Value, image: Imag
 
 def add_finite_output(graph: GraphWriter, scores: ir.Value) -> None:
     """``finite``: whether all scores of a frame are numbers. A NaN makes the sum NaN, which is below nothing."""
-    total = graph.add("ReduceL1", "scores_total", scores, graph.constant("score_axes", [1, 2, 3], np.int64), keepdims=0)
+    wide = graph.add("Cast", "scores_float", scores, to=ir.DataType.FLOAT)  # the sum would overflow float16
+    total = graph.add("ReduceL1", "scores_total", wide, graph.constant("score_axes", [1, 2, 3], np.int64), keepdims=0)
     limit = graph.constant("largest_float", LARGEST_FLOAT, np.float32)
     graph.add_output(graph.add("LessOrEqual", "is_finite", total, limit), "finite", ir.DataType.BOOL, ("N",))
 

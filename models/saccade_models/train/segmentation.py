@@ -1,7 +1,7 @@
 """Train a segmentation network: config, data, model, loop, score, save; read it from top to bottom.
 
 A run is a folder: ``config.json``, ``log.csv`` (one row an epoch), ``last.pt`` (all that resuming needs) and
-``best.safetensors`` (the averaged weights with the best validation mIoU, with their config as metadata).
+``best.safetensors`` (the weights with the best validation mIoU, averaged or not, with their config as metadata).
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def train(
 
     while state.epoch < config.epochs:
         epoch_started = time.monotonic()
+        torch.manual_seed(config.seed + state.epoch)  # dropout: the same epoch draws the same, resumed or not
         state.network.train()
         losses = []
         batches = _batches(training, config, state.epoch)
@@ -121,11 +122,14 @@ def train(
 
         row: dict[str, object] = {"epoch": state.epoch, "loss": f"{np.mean(losses):.4f}"}
         if state.epoch % config.score_every == 0 or state.epoch == config.epochs:
-            confusion = score(state.averaged.module, validation, len(config.classes), device)
+            # The average trails behind early and leads late: both are scored, the better one counts.
+            candidates = (state.averaged.module, state.network)
+            scored = [(score(network, validation, len(config.classes), device), network) for network in candidates]
+            confusion, network = max(scored, key=lambda pair: pair[0].mean_iou)
             row["val_miou"] = f"{confusion.mean_iou:.4f}"
             if confusion.mean_iou > state.best_miou:
                 state.best_miou = confusion.mean_iou
-                save_weights(state.averaged.module, config, confusion, out / "best.safetensors")
+                save_weights(network, config, confusion, out / "best.safetensors")
         row["seconds"] = f"{time.monotonic() - epoch_started:.1f}"
         _log(row, out / "log.csv")
         _save(state, config, out / "last.pt")
@@ -266,7 +270,7 @@ def _save(state: State, config: Config, path: Path) -> None:
 def _load(state: State, config: Config, path: Path) -> None:
     if not path.exists():
         raise RequestError(f"nothing to resume: {path} does not exist")
-    content = torch.load(path, weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
     changed = [name for name, value in asdict(config).items() if content["config"][name] != value]
     if changed:
         raise RequestError(f"{path} was made with other settings of {', '.join(changed)}; resume with the same")

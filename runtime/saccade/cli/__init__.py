@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def emit_json(content: Any) -> None:
     """One JSON document on standard output: what ``--json`` prints."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(text.encode(errors="backslashreplace").decode())  # file names may hold bytes that are not UTF-8
 
 
 def _report(error: SaccadeError, as_json: bool) -> int:

@@ -65,7 +65,7 @@ def examine() -> dict[str, Any]:
         "executable_bits": sys.maxsize.bit_length() + 1,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": machine.processor(),
-        "cores": machine.cores(),
+        "cores": machine.usable_cores(),
         "gpu": machine.gpu_description(),
         "jetson": machine.jetson_name() if machine.is_jetson() else None,
         "engines": found,
@@ -93,7 +93,7 @@ def _state(engine: dict[str, Any]) -> str:
 
 def _print(findings: dict[str, Any]) -> None:
     click.echo(f"saccade {findings['saccade']}, Python {findings['python']}, {findings['system']}")
-    click.echo(f"processor   {findings['processor']}, {findings['cores']} cores")
+    click.echo(f"processor   {findings['processor']}, {findings['cores']} usable cores")
     click.echo(f"gpu         {findings['gpu'] or 'no NVIDIA GPU'}")
     for name, engine in findings["engines"].items():
         click.echo(f"engine      {name}: {_state(engine)}")

@@ -40,16 +40,19 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
         ("identity", bundle.identity),
         ("task", f"{task.kind}, {task.decision} of {len(task.classes)} classes: {', '.join(task.classes)}"),
         ("frames", f"uint8 (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
-        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, resize {task.image.resize}"),
-        ("golden", f"{len(manifest.golden)} frames, held to {manifest.tolerances['equal_pixels']:.2%} equal pixels"),
+        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, resize {task.image.resize.mode}"),
+        ("golden", f"{len(manifest.golden)} frames, each held against PyTorch's result"),
     ]
     if task.threshold is not None:
         lines.append(("threshold", f"{task.threshold:g}"))
     if manifest.metrics:
         lines.append(("measured", ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items()))))
     for variant in manifest.variants:
+        held = ", ".join(f"{name} >= {value:g}" for name, value in variant.tolerances.items())
         scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(variant.metrics.items()))
-        lines.append(("variant", f"{variant.name}: for {variant.target}, opset {variant.opset}  {scores}".rstrip()))
+        lines.append(
+            ("variant", f"{variant.name}: for {variant.target}, opset {variant.opset}, {held}  {scores}".rstrip())
+        )
     stated = {name: value for name, value in sorted(manifest.provenance.items()) if value}
     lines += [(name.replace("_", " "), value) for name, value in stated.items() if not name.startswith("version.")]
     made_with = {n.partition(".")[2]: v for n, v in stated.items() if n.startswith("version.")}

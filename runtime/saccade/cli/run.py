@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from saccade.bundle import open_bundle
 from saccade.cli import INTERRUPTED, emit_json
 from saccade.cli.options import BundlePath, FiniteRange, engine_options, json_option
 from saccade.opening import open_task
-from saccade.running import Outputs, Summary, run_source
+from saccade.running import Outputs, Summary, expected_length, run_source
 from saccade.sources import Source, open_source
 from saccade.tasks.segment import SegmentTask
 
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 @click.option(
     "--source", required=True, help="Image, folder, glob, video file, or scenes:seed=0,frames=100,light=night."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("runs/run"), help="Folder for results.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for results.  [default: runs/run-1, or the next number that is free]",
+)
 @engine_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")
 @click.option("--overlays/--no-overlays", default=True, help="Overlay pictures, or overlay.mp4 for a video.")
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 def run(
     bundle: Path,
     source: str,
-    output: Path,
+    output: Path | None,
     engine: str,
     device: str,
     variant: str,
@@ -54,7 +60,7 @@ def run(
 
     What cannot be read is reported and the run goes on, with exit code 1 at its end. Ctrl-C leaves valid files.
     """
-    outputs = Outputs(output, overlays, class_maps, contact_sheet, has_legend, opacity)
+    outputs = Outputs(output or _next_folder(Path("runs")), overlays, class_maps, contact_sheet, has_legend, opacity)
     opened = open_bundle(bundle)
     with (
         open_source(source) as frames,
@@ -78,14 +84,18 @@ def run(
         raise SystemExit(1)
 
 
+def _next_folder(parent: Path) -> Path:
+    """The first of run-1, run-2, ... that does not exist, so that one run's files are never among another's."""
+    return next(folder for number in itertools.count(1) if not (folder := parent / f"run-{number}").exists())
+
+
 def _run_with_progress(task: SegmentTask, source: Source, outputs: Outputs, limit: int | None) -> Summary:
-    known = [length for length in (source.length, limit) if length is not None]
 
     def speed(summary: Summary | None) -> str | None:
         return f"{summary.task_fps:.1f} fps" if summary else None
 
     bar: ProgressBar[Summary] = click.progressbar(
-        length=min(known) if known else None,
+        length=expected_length(source, limit),
         label="frames",
         file=sys.stderr,
         item_show_func=speed,

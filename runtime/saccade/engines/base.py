@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,14 @@ class OutputSpec:
 class Engine(Protocol):
     """One graph on one device, for one thread.
 
-    The engine owns its output buffers: arrays that ``wait`` returns are valid until the next ``submit``. Inputs must
-    stay unchanged from ``submit`` to ``wait``. ``clone`` shares the weights and has buffers of its own.
+    The engine owns its buffers. ``input_buffer`` gives one to fill (pinned or mapped where the engine has such memory);
+    a contiguous array of the caller's is taken too, and must stay unchanged from ``submit`` to ``wait``. Arrays that
+    ``wait`` returns are valid until the next ``submit``. ``clone`` shares the weights and has buffers of its own.
     """
 
     def describe(self) -> EngineInfo: ...
+
+    def input_buffer(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array: ...
 
     def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None: ...
 
@@ -81,7 +84,7 @@ class Engine(Protocol):
 
 
 @contextmanager
-def _on_disk(graph: Graph) -> Any:
+def _on_disk(graph: Graph) -> Generator[Path, None, None]:
     with TemporaryDirectory(prefix="saccade-") as folder:
         path = Path(folder) / graph.name
         path.write_bytes(graph.model)

@@ -24,7 +24,10 @@ class BufferCache(Generic[Bound]):
         self._kept: OrderedDict[Any, tuple[Bound, dict[str, Array]]] = OrderedDict()
 
     def get(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> tuple[Bound, dict[str, Array]]:
-        key = (tuple(array.shape for array in inputs.values()), tuple(spec.shape for spec in outputs.values()))
+        key = (
+            tuple((name, array.shape, array.dtype) for name, array in inputs.items()),
+            tuple((name, spec.shape, spec.dtype) for name, spec in outputs.items()),
+        )
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -36,3 +39,19 @@ class BufferCache(Generic[Bound]):
 
     def clear(self) -> None:
         self._kept.clear()
+
+
+class InputBuffers:
+    """Arrays for inputs that are not ready as they come, by name, shape and type."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, Array] = OrderedDict()
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        key = (name, shape, dtype)
+        if key not in self._kept:
+            self._kept[key] = np.empty(shape, dtype)
+        self._kept.move_to_end(key)
+        if len(self._kept) > CACHED_SHAPES:
+            self._kept.popitem(last=False)
+        return self._kept[key]

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
 import onnxruntime  # type: ignore[reportMissingTypeStubs]
 
 from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec
-from saccade.engines.buffers import BufferCache
+from saccade.engines.buffers import BufferCache, InputBuffers
 from saccade.errors import DeviceError, EngineError
+from saccade.machine import usable_cores
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+SETTINGS = (
+    "session.intra_op.allow_spinning",
+    "session.inter_op.allow_spinning",
+    "session.dynamic_block_base",
+    "session.set_denormal_as_zero",
+    "session.disable_prepacking",
+    "session.qdqisint8allowed",
+    "session.x64quantprecision",
+)
+"""What a bundle may set: speed alone. Other entries read files, load code or lift checks."""
+
 _ERRORS_ONLY = 3
 
 
@@ -21,26 +33,32 @@ class OnnxRuntimeEngine:
 
     def __init__(self, graph: Graph, options: EngineOptions) -> None:
         """Raises ``DeviceError`` for a device that is not here, ``EngineError`` for a graph that is refused."""
-        self._options = options
-        self._threads = options.threads or usable_cores()
-        self._session: Any = _load(graph, options, self._threads)
-        self._buffers = BufferCache(self._bind)
+        threads = options.threads or usable_cores()
+        self._session: Any = _load(graph, options, threads)
+        self._info = EngineInfo("onnxruntime", onnxruntime.__version__, _device_of(self._session), threads)
+        self._inputs, self._buffers = InputBuffers(), BufferCache(self._bind)
         self._pending: Mapping[str, Array] | None = None
 
     def describe(self) -> EngineInfo:
-        return EngineInfo("onnxruntime", onnxruntime.__version__, self._options.device, self._threads)
+        return self._info
+
+    def input_buffer(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        return self._inputs.get(name, shape, dtype)
 
     def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None:
         """On the CPU there is nothing to overlap: the work is done here, and ``wait`` hands it over."""
         if self._session is None:
             raise EngineError("the engine is closed; open the bundle again")
         binding, arrays = self._buffers.get(inputs, outputs)
-        for name, array in inputs.items():
-            binding.bind_cpu_input(name, array)
+        values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
+        for name, value in values.items():
+            binding.bind_ortvalue_input(name, value)
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # the library raises many kinds, all derived from Exception alone
             raise EngineError(f"onnxruntime failed while running: {_first_line(error)}") from error
+        finally:
+            binding.clear_binding_inputs()  # or the caller's frame would live as long as the binding
         self._pending = arrays
 
     def wait(self) -> Mapping[str, Array]:
@@ -55,8 +73,9 @@ class OnnxRuntimeEngine:
 
     def clone(self) -> OnnxRuntimeEngine:
         other = object.__new__(OnnxRuntimeEngine)
-        other._options, other._threads, other._session = self._options, self._threads, self._session
-        other._buffers, other._pending = BufferCache(other._bind), None
+        other._session = self._session
+        other._info = self._info
+        other._inputs, other._buffers, other._pending = InputBuffers(), BufferCache(other._bind), None
         return other
 
     def close(self) -> None:
@@ -81,13 +100,6 @@ def version() -> str:
     return onnxruntime.__version__
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, which in a container is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _load(graph: Graph, options: EngineOptions, threads: int) -> Any:
     if options.device not in devices():
         raise DeviceError(
@@ -103,10 +115,10 @@ def _load(graph: Graph, options: EngineOptions, threads: int) -> Any:
             f"{_first_line(error)}"
         ) from error
     used = session.get_providers()[0]
-    if used != PROVIDERS[options.device] and not options.allow_fallback:
+    if used != PROVIDERS[options.device]:
         raise DeviceError(
-            f"device {options.device!r} was asked for, but onnxruntime could only use {used}: "
-            "check the NVIDIA driver and the CUDA libraries with 'saccade doctor', or pass device='cpu'"
+            f"device {options.device!r} was asked for, but onnxruntime could only use {used}: check that the NVIDIA "
+            "driver, CUDA and cuDNN are those that this onnxruntime-gpu was built for, or pass device='cpu'"
         )
     return session
 
@@ -117,11 +129,19 @@ def _session_options(options: EngineOptions, threads: int) -> Any:
     session_options.log_severity_level = _ERRORS_ONLY
     # A pattern is kept for each input shape for ever: frames of many sizes would make memory grow.
     session_options.enable_mem_pattern = False
+    for name, value in (options.settings or {}).items():
+        if name not in SETTINGS:
+            raise EngineError(f"the bundle sets {name!r} for onnxruntime; allowed are {', '.join(SETTINGS)}")
+        session_options.add_session_config_entry(name, str(int(value) if isinstance(value, bool) else value))
     if options.device != "cpu" and not options.allow_fallback:
         session_options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    for name, value in (options.settings or {}).items():
-        session_options.add_session_config_entry(name, str(value))
     return session_options
+
+
+def _device_of(session: Any) -> str:
+    """The device of the provider that really runs the session."""
+    used = session.get_providers()[0]
+    return next(device for device, provider in PROVIDERS.items() if provider == used)
 
 
 def _create(graph: Graph, session_options: Any, providers: list[str]) -> Any:

@@ -23,7 +23,7 @@ class JsonLinesWriter:
         self.path = Path(path)
         self.lines_written = 0
         self._part = begin_part(self.path)
-        self._file = self._part.open("w", encoding="utf-8", buffering=1)
+        self._file = self._part.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def write(self, record: Mapping[str, object]) -> None:
         """Appends ``record``. Raises ``RequestError`` for what JSON cannot hold: NaN, infinity, arrays."""

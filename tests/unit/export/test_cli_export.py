@@ -85,9 +85,9 @@ class TestBundles:
         assert manifest.task.has_confidence
         assert (image.size_hw, image.channel_order, image.scale) == ((32, 48), "bgr", 1.0)
         assert (image.mean, image.std) == ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
-        assert [(golden.height, golden.width) for golden in manifest.golden] == [(48, 64)] * 2
-        np.testing.assert_array_equal(opened.golden_frame(manifest.golden[1]), blocks(1))
-        assert manifest.tolerances["equal_pixels"] == 0.995
+        assert [golden.inputs["frame"].shape for golden in manifest.golden] == [(48, 64, 3)] * 2
+        np.testing.assert_array_equal(opened.array(manifest.golden[1].inputs["frame"]), blocks(1))
+        assert manifest.variants[0].tolerances == {"equal_pixels": 0.995}
         assert manifest.provenance["network_arguments"] == "width=16"
         assert manifest.metrics["val_miou"] == 0.25
         # And the commands that follow agree with it.

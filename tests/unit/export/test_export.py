@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny import TinyDict, TinyDynamic, TinyNet, export_tiny, save_weights, seeded, tiny_spec
+from tests.tiny import TinyDict, TinyDynamic, TinyNet, TinyTuple, export_tiny, save_weights, seeded, tiny_spec
 
 import saccade
 from saccade.errors import CaptureError, CheckError, OutputError, RequestError
@@ -28,6 +28,14 @@ def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path) -> None:
     assert np.mean(first == twin(frame_of(0))) >= 0.999
     other = saccade.open(export_tiny(tmp_path, TinyDict, output="aux"))(frame_of(0)).class_map
     assert not np.array_equal(first, other)
+
+
+def test_tuples_and_lists_are_chosen_from_by_number(tmp_path: Path) -> None:
+    first = saccade.open(export_tiny(tmp_path, TinyTuple, output="0"))(frame_of(0)).class_map
+    second = saccade.open(export_tiny(tmp_path, TinyTuple, output="1"))(frame_of(0)).class_map
+    twin = SegmentTwin(seeded(TinyNet), tiny_spec())
+    assert np.mean(first == twin(frame_of(0))) >= 0.999
+    assert not np.array_equal(first, second)
 
 
 def test_several_outputs_without_a_choice_are_listed(tmp_path: Path) -> None:

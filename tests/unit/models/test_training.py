@@ -57,7 +57,8 @@ def test_a_run_learns_logs_and_keeps_its_best_weights(folder: Path, tmp_path: Pa
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
-    config = config_of(folder)
+    # EDANet drops features at random, so this holds the random numbers too.
+    config = replace(config_of(folder), network="edanet", network_arguments=())
     train(config, tmp_path / "whole")
     train(config, tmp_path / "parts", time_limit_s=0.001)
     assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["epoch"] == 1

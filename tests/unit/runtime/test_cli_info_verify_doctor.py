@@ -168,7 +168,9 @@ class TestVerify:
         called = call(capfd, "verify", tiny_bundle)
         assert called.code == 0
         golden = saccade.open_bundle(tiny_bundle).manifest.golden
-        assert [line.split()[1] for line in called.out.splitlines()[:-1]] == [entry.frame for entry in golden]
+        assert [line.split()[1] for line in called.out.splitlines()[:-1]] == [
+            entry.inputs["frame"].member for entry in golden
+        ]
         assert called.out.splitlines()[-1] == f"passed: {len(golden)} golden frames of tiny"
 
     def test_all_variants_are_verified_on_demand(self, capfd: pytest.CaptureFixture[str], tiny_bundle: Path) -> None:
@@ -202,7 +204,7 @@ class TestVerify:
     ) -> None:
         # Given a bundle that is whole and consistent, but holds the weights of another network.
         bundle = resealed(tiny_bundle, tmp_path / "other.saccade", {WEIGHTS: other_weights})
-        golden = [entry.frame for entry in saccade.open_bundle(bundle).manifest.golden]
+        golden = [entry.inputs["frame"].member for entry in saccade.open_bundle(bundle).manifest.golden]
         # When it is verified, then every golden frame is listed as different.
         called = call(capfd, "verify", bundle)
         assert called.code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -42,8 +43,26 @@ def test_the_class_map_has_the_frames_size_and_says_where_it_comes_from(task: sa
         result.mask("car")
 
 
-def test_frame_ids_count_up(task: saccade.SegmentTask) -> None:
+def test_frame_ids_count_up_or_are_the_cameras(task: saccade.SegmentTask) -> None:
     assert [task(frame_of(0)).origin.frame_id for _ in range(3)] == [0, 1, 2]
+    assert task(frame_of(0), frame_id=70).origin.frame_id == 70
+    assert [result.origin.frame_id for result in task([frame_of(0), frame_of(1)])] == [71, 72]
+
+
+def test_submit_and_wait_give_what_calling_gives(task: saccade.SegmentTask) -> None:
+    expected = task(frame_of(0)).class_map
+    task.submit(frame_of(0))
+    (result,) = task.wait()
+    assert np.array_equal(result.class_map, expected)
+    with pytest.raises(RequestError, match="without submit"):
+        task.wait()
+
+
+def test_the_callers_frame_is_let_go(task: saccade.SegmentTask) -> None:
+    frame = frame_of(0)
+    before = sys.getrefcount(frame)
+    task(frame)
+    assert sys.getrefcount(frame) == before
 
 
 def test_bgr_frames_are_swapped_where_declared(task: saccade.SegmentTask, tiny_bundle: Path) -> None:
@@ -68,6 +87,14 @@ def test_a_batch_gives_what_single_frames_give(task: saccade.SegmentTask) -> Non
         results = task(batch)
         assert isinstance(results, list)
         assert all(np.array_equal(r.class_map, s) for r, s in zip(results, single, strict=True))
+
+
+def test_arrays_of_other_libraries_are_taken_without_a_copy(task: saccade.SegmentTask) -> None:
+    torch = pytest.importorskip("torch")
+    frame = frame_of(3)
+    assert np.array_equal(task(torch.from_numpy(frame)).class_map, task(frame).class_map)
+    with pytest.raises(FrameError, match="numpy array, but got str"):
+        task("frame.png")
 
 
 def test_batches_that_do_not_fit_are_refused(task: saccade.SegmentTask) -> None:

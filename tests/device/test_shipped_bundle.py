@@ -1,0 +1,59 @@
+"""The ready-made bundle where there is no PyTorch: it verifies, runs and repeats itself on this Python and engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import saccade
+from saccade import scenes
+from saccade.metrics import ConfusionMatrix
+from saccade.running import Outputs, run_source
+from saccade.sources import open_source
+from saccade.verify import verify
+
+
+def test_its_golden_frames_repeat_here(shipped_bundle: Path) -> None:
+    bundle = saccade.open_bundle(shipped_bundle)
+    for variant in bundle.manifest.variants:
+        with saccade.open(bundle, device="cpu", variant=variant.name) as task:
+            assert all(check.passed for check in verify(bundle, task))
+
+
+def test_weights_on_disk_give_what_weights_in_memory_give(shipped_bundle: Path) -> None:
+    """ONNX Runtime before 1.24 takes weights from files alone."""
+    import onnxruntime
+
+    from saccade.opening import graph_of
+
+    bundle = saccade.open_bundle(shipped_bundle)
+    frame = scenes.render(1, 0, (180, 240)).image
+    with graph_of(bundle, bundle.variant("fp32-cpu")).on_disk() as path:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    inputs = {"frames": frame[None], "channel_order": np.array([0, 1, 2], np.int64)}
+    (expected,) = session.run(["class_map"], inputs)
+    with saccade.open(bundle, device="cpu") as task:
+        assert np.mean(task(frame).class_map == expected[0]) >= 0.9999
+    assert not path.exists()
+
+
+def test_it_knows_a_rendered_road(shipped_bundle: Path) -> None:
+    confusion = ConfusionMatrix.empty(len(scenes.CLASSES))
+    with saccade.open(shipped_bundle, device="cpu") as task:
+        for index in range(6):
+            scene = scenes.render(index, 30 * index, (360, 480))
+            confusion = confusion.add(task(scene.image).class_map, scene.class_map)
+    iou = dict(zip(scenes.CLASSES, confusion.class_iou, strict=True))
+    assert iou["road"] > 0.6
+    assert iou["sky"] > 0.6
+
+
+def test_a_drive_is_run_and_kept(shipped_bundle: Path, tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "out", class_maps=True, contact_sheet=True)
+    with saccade.open(shipped_bundle, device="cpu") as task, open_source("scenes:frames=5,size=160x120") as source:
+        summary = run_source(task, source, outputs)
+    assert summary.frames == 5
+    assert {path.name for path in summary.files} == {"results.jsonl", "overlay.mp4", "class_maps", "contact_sheet.png"}
+    assert all(path.exists() for path in summary.files)
+    assert len(list((tmp_path / "out" / "class_maps").iterdir())) == 5

@@ -1,0 +1,50 @@
+"""NVIDIA's own parser and builder, which need no GPU, on the graphs made for GPUs. Running them does need one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.tiny import export_tiny, tiny_spec
+
+import saccade
+from saccade.opening import graph_of
+
+trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+pytestmark = pytest.mark.torch
+
+SMALL, USUAL, LARGE = (1, 32, 32, 3), (1, 540, 960, 3), (4, 1080, 1920, 3)
+
+
+def build(bundle: Path, variant: str) -> int:
+    """Bytes of the engine that TensorRT-RTX builds from a variant. Raises ``ValueError`` with the parser's reasons."""
+    opened = saccade.open_bundle(bundle)
+    builder = trt.Builder(trt.Logger(trt.Logger.INTERNAL_ERROR))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, trt.Logger(trt.Logger.INTERNAL_ERROR))
+    with graph_of(opened, opened.variant(variant)).on_disk() as path:
+        if not parser.parse_from_file(str(path)):
+            raise ValueError("; ".join(parser.get_error(index).desc() for index in range(parser.num_errors)))
+        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+        assert profile.set_shape("frames", SMALL, USUAL, LARGE) is not False
+        assert config.add_optimization_profile(profile) >= 0
+        engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise ValueError("the builder gave no engine")
+    return engine.nbytes
+
+
+def test_the_shipped_gpu_graph_builds(shipped_bundle: Path) -> None:
+    assert build(shipped_bundle, "fp32-gpu") > 1_000_000
+
+
+def test_the_cpu_graph_does_not(shipped_bundle: Path) -> None:
+    with pytest.raises(ValueError, match="UInt8"):
+        build(shipped_bundle, "fp32-cpu")
+
+
+def test_one_class_and_confidence_build_too(tmp_path: Path) -> None:
+    spec = tiny_spec(1, has_confidence=True, threshold=0.4)
+    assert build(export_tiny(tmp_path, spec=spec, arguments={"classes": 1}), "fp32-gpu") > 1000
+    (tmp_path / "many").mkdir()
+    assert build(export_tiny(tmp_path / "many", spec=tiny_spec(has_confidence=True)), "fp32-gpu") > 1000
