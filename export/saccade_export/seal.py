@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from saccade.bundle import ALIGNMENT, Bundle, open_bundle
-from saccade.errors import OutputError
 from saccade.manifest import MANIFEST_NAME, write_manifest
 from saccade.spec import Manifest, Member
+from saccade.writers.files import output_errors
 
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _PLAIN_FILE = 0o100644 << 16
@@ -34,15 +34,15 @@ def seal(
     manifest = replace(manifest, members=stated)
     unfinished: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _new_file(path)
-        _write_archive({**members, MANIFEST_NAME: write_manifest(manifest)}, unfinished)
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = _new_file(path)
+            _write_archive({**members, MANIFEST_NAME: write_manifest(manifest)}, unfinished)
         bundle = open_bundle(unfinished)
         if check is not None:
             check(bundle)
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}; choose another -o") from error
+        with output_errors(path):
+            unfinished.replace(path)
     finally:
         if unfinished is not None:
             unfinished.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import csv
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -100,42 +101,53 @@ def train(
 
     while state.epoch < config.epochs:
         epoch_started = time.monotonic()
-        torch.manual_seed(config.seed + state.epoch)  # dropout: the same epoch draws the same, resumed or not
-        state.network.train()
-        losses = []
-        batches = _batches(training, config, state.epoch)
-        for step, (images, labels) in enumerate(tqdm(batches, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
-            _set_learning_rate(state.optimizer, config, state.epoch * len(batches) + step, len(batches))
-            images, labels = images.to(device), labels.to(device).long()
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bfloat16):
-                logits = forward(normalise(images, config))
-            loss = _loss(logits.float(), labels, weights, config)
-            state.optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-            if not torch.isfinite(norm):
-                raise CheckError(f"gradient norm is {norm.item()} in epoch {state.epoch + 1}; try without --bfloat16")
-            state.optimizer.step()
-            state.averaged.update_parameters(state.network)
-            losses.append(loss.item())
-        state.epoch += 1
-
-        row: dict[str, object] = {"epoch": state.epoch, "loss": f"{np.mean(losses):.4f}"}
+        loss = _run_epoch(state, forward, training, weights, config)
+        row: dict[str, object] = {"epoch": state.epoch, "loss": f"{loss:.4f}"}
         if state.epoch % config.score_every == 0 or state.epoch == config.epochs:
-            # The average trails behind early and leads late: both are scored, the better one counts.
-            candidates = (state.averaged.module, state.network)
-            scored = [(score(network, validation, len(config.classes), device), network) for network in candidates]
-            confusion, network = max(scored, key=lambda pair: pair[0].mean_iou)
-            row["val_miou"] = f"{confusion.mean_iou:.4f}"
-            if confusion.mean_iou > state.best_miou:
-                state.best_miou = confusion.mean_iou
-                save_weights(network, config, confusion, out / "best.safetensors")
+            row["val_miou"] = f"{_keep_best(state, validation, config, out, device):.4f}"
         row["seconds"] = f"{time.monotonic() - epoch_started:.1f}"
         _log(row, out / "log.csv")
         _save(state, config, out / "last.pt")
         if time.monotonic() - started > time_limit_s:
             break
     return state.best_miou
+
+
+def _run_epoch(
+    state: State, forward: Callable[[Tensor], Tensor], images: SegmentationFolder, weights: Tensor, config: Config
+) -> float:
+    """One view of every image, a batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
+    torch.manual_seed(config.seed + state.epoch)  # dropout: the same epoch draws the same, resumed or not
+    state.network.train()
+    losses: list[float] = []
+    batches = _batches(images, config, state.epoch)
+    for step, (views, labels) in enumerate(tqdm(batches, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
+        _set_learning_rate(state.optimizer, config, state.epoch * len(batches) + step, len(batches))
+        views, labels = views.to(weights.device), labels.to(weights.device).long()
+        with torch.autocast(weights.device.type, torch.bfloat16, enabled=config.bfloat16):
+            logits = forward(normalise(views, config))
+        loss = _loss(logits.float(), labels, weights, config)
+        state.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
+        if not torch.isfinite(norm):
+            raise CheckError(f"gradient norm is {norm.item()} in epoch {state.epoch + 1}; try without --bfloat16")
+        state.optimizer.step()
+        state.averaged.update_parameters(state.network)
+        losses.append(loss.item())
+    state.epoch += 1
+    return float(np.mean(losses))
+
+
+def _keep_best(state: State, validation: SegmentationFolder, config: Config, out: Path, device: str) -> float:
+    """Score the weights and their average (it trails behind early and leads late); keep the best so far on disk."""
+    candidates = (state.averaged.module, state.network)
+    scored = [(score(network, validation, len(config.classes), device), network) for network in candidates]
+    confusion, network = max(scored, key=lambda pair: pair[0].mean_iou)
+    if confusion.mean_iou > state.best_miou:
+        state.best_miou = confusion.mean_iou
+        save_weights(network, config, confusion, out / "best.safetensors")
+    return confusion.mean_iou
 
 
 def normalise(images: Tensor, config: Config) -> Tensor:
@@ -218,8 +230,10 @@ def _float32_forward(convolution: nn.Conv2d, input: Tensor) -> Tensor:  # noqa: 
 def _loss(logits: Tensor, labels: Tensor, weights: Tensor, config: Config) -> Tensor:
     loss = cross_entropy(logits, labels, weights)
     if config.lovasz:
-        quarter = functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-        nearest = functional.interpolate(labels[:, None].float(), size=quarter.shape[-2:], mode="nearest-exact")
+        # At a quarter of the size: sorting every pixel's error would take longer than the network.
+        size = tuple(-(-length // 4) for length in labels.shape[-2:])
+        quarter = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        nearest = functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
         loss = loss + config.lovasz * lovasz_softmax(quarter, nearest[:, 0].long())
     return loss
 
