@@ -35,7 +35,7 @@ class OnnxRuntimeEngine:
         """Raises ``DeviceError`` for a device that is not here, ``EngineError`` for a graph that is refused."""
         threads = options.threads or usable_cores()
         self._session: Any = _load(graph, options, threads)
-        self._info = EngineInfo("onnxruntime", onnxruntime.__version__, _device_of(self._session), threads)
+        self._info = EngineInfo("onnxruntime", onnxruntime.__version__, options.device, threads)
         self._inputs, self._buffers = InputBuffers(), BufferCache(self._bind)
         self._pending: Mapping[str, Array] | None = None
 
@@ -136,12 +136,6 @@ def _session_options(options: EngineOptions, threads: int) -> Any:
     if options.device != "cpu" and not options.allow_fallback:
         session_options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return session_options
-
-
-def _device_of(session: Any) -> str:
-    """The device of the provider that really runs the session."""
-    used = session.get_providers()[0]
-    return next(device for device, provider in PROVIDERS.items() if provider == used)
 
 
 def _create(graph: Graph, session_options: Any, providers: list[str]) -> Any:

@@ -97,8 +97,7 @@ class SegmentTask:
         """
         self.submit(frame, pixel_format=pixel_format, threshold=threshold, frame_id=frame_id, captured_ns=captured_ns)
         results = self.wait()
-        is_batch = isinstance(frame, list | tuple) or len(frame.shape) == FRAME_BATCH_DIMENSIONS
-        return results if is_batch else results[0]
+        return results if _is_batch(frame) else results[0]
 
     def submit(
         self,
@@ -151,11 +150,10 @@ class SegmentTask:
             _check_sizes(frames)
         else:
             array = as_array(frame)
-            is_batch = array.ndim == FRAME_BATCH_DIMENSIONS
-            frames = [check_frame(item) for item in array] if is_batch else [check_frame(array)]
+            frames = [check_frame(item) for item in array] if _is_batch(array) else [check_frame(array)]
             _check_sizes(frames)
             if array.flags.c_contiguous:
-                return array if is_batch else array[None]
+                return array if _is_batch(array) else array[None]
         buffer = self._engine.input_buffer("frames", (len(frames), *frames[0].shape), np.uint8)
         for index, item in enumerate(frames):
             np.copyto(buffer[index], item)
@@ -202,6 +200,10 @@ class SegmentTask:
                 zip(class_maps, confidences, finite, strict=True)
             )
         ]
+
+
+def _is_batch(frame: Any) -> bool:
+    return isinstance(frame, list | tuple) or len(frame.shape) == FRAME_BATCH_DIMENSIONS
 
 
 def _check_sizes(frames: list[Frame]) -> None:
