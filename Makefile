@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO := demo
 
-EXTRAS := ort,video,export,models,bench,tensorrt-rtx,dev
+EXTRAS := ort,video,eval,export,models,bench,tensorrt-rtx,dev
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 
@@ -31,7 +31,7 @@ test: $(VENV)/.installed
 RUNTIME_VENV := .venv-runtime
 test-runtime:
 	$(PYTHON) -m venv $(RUNTIME_VENV)
-	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[ort,video]' pytest pytest-timeout
+	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[ort,video,eval]' pytest pytest-timeout
 	$(RUNTIME_VENV)/bin/python -m pytest tests/unit/runtime tests/device -m 'not torch'
 
 lint: $(VENV)/.installed
@@ -40,13 +40,21 @@ lint: $(VENV)/.installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# The terms and the figures travel inside the bundle. `make bundle` gives the committed file again.
+# The terms and the figures travel inside the bundle. `make bundle` gives the committed files again.
 BUNDLE_OPTIONS = --classes models/camvid-classes.txt --imgsz 360x480 --name road-camvid \
 	--dataset 'CamVid train split (SegNet), 367 images' \
 	--license 'non-commercial research, as the terms of CamVid'
 
+PLATES := models/bundles/plates.saccade
+PLATES_WEIGHTS := models/saccade_models/weights/yolox-nano-plates.safetensors
+PLATES_OPTIONS = --task detect --head yolox-one-to-one --arg classes=1 --arg one_to_one=true \
+	--classes models/plate-classes.txt --imgsz 544x960 --name plates \
+	--dataset 'RobertLucian/license-plate-dataset, dash camera, 365 images; backbone from YOLOX-nano (COCO)' \
+	--license 'Apache-2.0 (YOLOX), data MIT'
+
 bundle: $(VENV)/.installed
 	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(BUNDLE)
+	$(BIN)/saccade export saccade_models.yolox:YOLOX --weights $(PLATES_WEIGHTS) $(PLATES_OPTIONS) -o $(PLATES)
 
 clean:
 	rm -rf $(VENV) $(RUNTIME_VENV) $(DEMO) build dist

@@ -29,6 +29,21 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_detector_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proven bundle of a small random detector: three classes, 64x96, suppression by class; do not change it."""
+    pytest.importorskip("torch")
+    from tests.tiny import export_tiny_detector
+
+    return export_tiny_detector(tmp_path_factory.mktemp("detector"))
+
+
+@pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
     """The ready-made bundle in the repository."""
     return ROOT / "models" / "bundles" / "road-camvid.saccade"
+
+
+@pytest.fixture(scope="session")
+def plates_bundle() -> Path:
+    """The ready-made licence plate detector."""
+    return ROOT / "models" / "bundles" / "plates.saccade"

@@ -1,4 +1,4 @@
-"""A small segmentation network, and bundles made from it."""
+"""Small segmentation and detection networks, and bundles made from them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from saccade.classes import spread_color
-from saccade.spec import SegmentSpec
-from saccade_export.contract import segment_spec
-from saccade_export.segmentation import SegmentRequest, export_segmentation
+from saccade.spec import DetectSpec, SegmentSpec
+from saccade_export.contract import detect_spec, segment_spec
+from saccade_export.detection import DetectPlan
+from saccade_export.exporting import ExportRequest, Report, export_bundle
+from saccade_export.heads import HEADS
+from saccade_export.segmentation import SegmentPlan
+from saccade_export.source import NetworkRequest
 
 SIZE_HW = (32, 48)
 MEAN = (0.4, 0.5, 0.6)
@@ -83,6 +87,17 @@ def tiny_spec(classes: int = 3, **options: Any) -> SegmentSpec:
     return segment_spec(names, colors, **{"size_hw": SIZE_HW, "mean": MEAN, "std": STD, **options})
 
 
+def segment_request(
+    weights: Path, spec: SegmentSpec | None = None, name: str = "tiny", network: str = "TinyNet", **more: Any
+) -> ExportRequest:
+    """A request for a bundle of one of the networks here. ``more``: arguments, output, equal_pixels, and what
+    ``ExportRequest`` takes."""
+    output = (more.pop("output"),) if "output" in more else ()
+    tolerance = {"equal_pixels": more.pop("equal_pixels")} if "equal_pixels" in more else {}
+    source = NetworkRequest(f"tests.tiny:{network}", weights, more.pop("arguments", None) or {}, output)
+    return ExportRequest(source, SegmentPlan(spec or tiny_spec(), **tolerance), name, **more)
+
+
 def export_tiny(
     folder: Path,
     factory: type[nn.Module] = TinyNet,
@@ -97,15 +112,75 @@ def export_tiny(
     arguments = arguments or {}
     weights = save_weights(seeded(factory, seed, **arguments), folder / f"{name}.safetensors")
     path = folder / f"{name}.saccade"
-    export_segmentation(
-        SegmentRequest(
-            network=f"tests.tiny:{factory.__name__}",
-            weights=weights,
-            spec=spec or tiny_spec(),
-            name=name,
-            network_arguments=arguments,
-            **request,
-        ),
-        path,
-    )
+    export_bundle(segment_request(weights, spec, name, factory.__name__, arguments=arguments, **request), path)
     return path
+
+
+DETECTOR_SIZE_HW = (64, 96)
+CELLS = 8 * 12 + 4 * 6 + 2 * 3
+
+
+class TinyDetector(nn.Module):
+    """Three grids of cells from strided convolutions, in the layout of ``head`` for ``DETECTOR_SIZE_HW``."""
+
+    def __init__(self, classes: int = 3, head: str = "yolox") -> None:
+        super().__init__()
+        self.head = head
+        self.objectness = int(head in ("yolox", "yolov5"))
+        self.stem = nn.Conv2d(3, 12, 8, stride=8)
+        self.down = nn.ModuleList(nn.Conv2d(12, 12, 3, stride=2, padding=1) for _ in range(2))
+        self.predict = nn.ModuleList(nn.Conv2d(12, 4 + self.objectness + classes, 1) for _ in range(3))
+
+    def forward(self, image: Tensor) -> Any:
+        features = [torch.sin(self.stem(image / 64))]
+        for layer in self.down:
+            features.append(torch.sin(3 * layer(features[-1])))
+        rows = torch.cat([p(f).flatten(2).transpose(1, 2) for p, f in zip(self.predict, features, strict=True)], 1)
+        cells = torch.cat((rows[..., :4].tanh(), (2 * rows[..., 4:] - 1).sigmoid()), dim=-1)
+        return cells if self.head.startswith("yolox") else self._decoded(cells)
+
+    def _decoded(self, cells: Tensor) -> Any:
+        pixels = torch.tensor([DETECTOR_SIZE_HW[1], DETECTOR_SIZE_HW[0]] * 2)
+        fractions = (cells[..., :4] * torch.tensor([0.5, 0.5, 0.2, 0.2]) + torch.tensor([0.5, 0.5, 0.25, 0.25])).abs()
+        centre, half = fractions[..., :2] * pixels[:2], fractions[..., 2:] * pixels[2:] / 2
+        xyxy, scores = torch.cat((centre - half, centre + half), dim=-1), cells[..., 4 + self.objectness :]
+        best, class_id = scores.max(-1, keepdim=True)
+        return {
+            "yolov5": lambda: torch.cat((centre, 2 * half, cells[..., 4:]), dim=-1),
+            "yolov8": lambda: torch.cat((centre, 2 * half, scores), dim=-1).transpose(1, 2),
+            "yolov10": lambda: torch.cat((xyxy, best, class_id.float()), dim=-1),
+            "xyxy+scores": lambda: (xyxy, scores),
+            "detr": lambda: (scores.logit(), fractions),
+        }[self.head]()
+
+
+def detector_spec(head: str = "yolox", classes: int = 3, **options: Any) -> DetectSpec:
+    made = HEADS[head](classes, DETECTOR_SIZE_HW)
+    usual = {
+        "size_hw": DETECTOR_SIZE_HW,
+        "channel_order": made.input_defaults.channel_order,
+        "scale": 1.0,
+        "resize": made.input_defaults.resize,
+        "confidence": 0.25,
+        "iou": 0.5,
+        "max_detections": 50,
+        "suppression": "class" if made.needs_suppression else "none",
+    }
+    names = tuple(f"class{index}" for index in range(classes))
+    return detect_spec(names, tuple(spread_color(index) for index in range(classes)), **{**usual, **options})
+
+
+def export_detector(
+    folder: Path, head: str = "yolox", *, name: str = "tiny", seed: int = 0, spec: DetectSpec | None = None
+) -> Report:
+    """Export a tiny detector to ``folder/<name>.saccade``."""
+    spec = spec or detector_spec(head)
+    arguments = {"classes": len(spec.classes), "head": head}
+    weights = save_weights(seeded(TinyDetector, seed, **arguments), folder / f"{name}.safetensors")
+    source = NetworkRequest("tests.tiny:TinyDetector", weights, arguments)
+    return export_bundle(ExportRequest(source, DetectPlan(spec, head), name), folder / f"{name}.saccade")
+
+
+def export_tiny_detector(folder: Path, head: str = "yolox", **options: Any) -> Path:
+    """Export a tiny detector and return the bundle's path. Takes what ``export_detector`` takes."""
+    return export_detector(folder, head, **options).bundle.path

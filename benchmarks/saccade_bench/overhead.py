@@ -71,7 +71,7 @@ class TimedSession:
         return getattr(self._session, name)
 
 
-def measure_overhead(task: saccade.SegmentTask, frames: Sequence[Frame]) -> Overhead:
+def measure_overhead(task: saccade.Task, frames: Sequence[Frame]) -> Overhead:
     """Time ``task`` on ``frames`` of one size, after a few to warm up. Needs the onnxruntime engine."""
     engine: Any = task._engine
     engine._session = timed = TimedSession(engine._session)
@@ -91,7 +91,7 @@ def measure_overhead(task: saccade.SegmentTask, frames: Sequence[Frame]) -> Over
     return Overhead(len(totals), width, height, total, statistics.median(engines), outside, outside / total)
 
 
-def measure_memory(task: saccade.SegmentTask, count: int, sizes: Sequence[tuple[int, int]] = TEN_SIZES_HW) -> Memory:
+def measure_memory(task: saccade.Task, count: int, sizes: Sequence[tuple[int, int]] = TEN_SIZES_HW) -> Memory:
     """Run ``count`` random frames of ``sizes`` in turn and watch this process's resident memory."""
     random = np.random.default_rng(0)
     frames = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]

@@ -1,10 +1,10 @@
-"""Turn a PyTorch network into an ONNX graph: image tensor in, scores out, nothing of this machine in it."""
+"""Turn a PyTorch network into an ONNX graph: image tensor in, raw outputs out, nothing of this machine in it."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,34 +20,47 @@ OPSET = 18
 """What TensorRT 10.3 reads without reserve, and the lowest that torch's dynamo capture writes."""
 
 IR_VERSION = 10
-IMAGE, SCORES = "image", "scores"
+IMAGE = "image"
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A network as a graph with the input ``image`` float32 (N, 3, h, w) and the output ``scores`` (N, C, h', w').
+    """A network as a graph with the input ``image`` float32 (N, 3, h, w) and named float outputs (N, ...).
 
+    ``shapes`` are the outputs' without N. ``single_images`` says that the graph takes one image at a time.
     ``fallback_reason`` is empty, or says why the dynamo capture failed and TorchScript's was used.
     """
 
     model: ir.Model
-    scores_shape: tuple[int, int, int]
+    shapes: tuple[tuple[int, ...], ...]
     fallback_reason: str = ""
+    single_images: bool = False
 
 
-class SingleOutput(nn.Module):
-    """A network whose tuple, list or dict of outputs is narrowed to the one asked for.
+class ChosenOutputs(nn.Module):
+    """A network whose outputs are narrowed to those asked for, as a tuple of tensors.
 
-    ``output`` is a key or an index ("out", "0"); None takes the only one.
+    ``chosen`` are keys or indices ("out", "0"), in the order wanted; without any, the network must give ``count``.
     """
 
-    def __init__(self, network: nn.Module, output: str | None = None) -> None:
+    def __init__(self, network: nn.Module, chosen: Sequence[str] = (), count: int = 1) -> None:
         super().__init__()
         self.network = network
-        self.output = output
+        self.chosen, self.count = tuple(chosen), count
 
-    def forward(self, image: Tensor) -> Tensor:
-        return select_output(self.network(image), self.output)
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        if self.chosen:
+            return tuple(select_output(outputs, name) for name in self.chosen)
+        if self.count == 1:
+            return (select_output(outputs, None),)
+        found = _named_outputs(outputs)
+        if len(found) != self.count:
+            choices = ", ".join(f"{name} {_describe(value)}" for name, value in found.items())
+            raise CaptureError(
+                f"{self.count} outputs are needed, but the network returns {choices}; choose with --output"
+            )
+        return tuple(select_output(value, None) for value in found.values())
 
 
 def select_output(outputs: Any, output: str | None) -> Tensor:
@@ -65,27 +78,27 @@ def select_output(outputs: Any, output: str | None) -> Tensor:
     return select_output(found[output], None)
 
 
-def capture(network: nn.Module, size_hw: tuple[int, int]) -> Captured:
-    """The graph of ``network`` (one image batch in, one tensor out, evaluation mode) for images of ``size_hw``.
+def capture(network: ChosenOutputs, size_hw: tuple[int, int], names: Sequence[str]) -> Captured:
+    """The graph of ``network`` (one image batch in, evaluation mode) for images of ``size_hw``, outputs as ``names``.
 
     The batch is dynamic, height and width are fixed. The dynamo capture is used; where it fails, TorchScript's, with
-    the reason in the result. Raises ``CaptureError`` if both fail or the output is no (N, C, h, w) tensor.
+    the reason in the result. Raises ``CaptureError`` if both fail or an output is no float tensor of the batch.
     """
-    network = network.eval()
+    network.eval()
     example = torch.zeros(2, 3, *size_hw)
-    shape = _scores_shape(network, example)
+    shapes = _output_shapes(network, example)
     reason = ""
     try:
-        model = _capture_dynamo(network, example)
+        model = _capture_dynamo(network, example, names)
     except Exception as dynamo_error:  # torch raises errors of many kinds here
         reason = _first_line(dynamo_error)
         try:
-            model = _capture_torchscript(network, example)
+            model = _capture_torchscript(network, example, names)
         except Exception as error:
             raise CaptureError(
                 f"the network cannot be captured: dynamo: {reason}; TorchScript: {_first_line(error)}"
             ) from error
-    return Captured(anonymised(model), shape, reason)
+    return Captured(anonymised(model), shapes, reason)
 
 
 def anonymised(model: ir.Model) -> ir.Model:
@@ -96,10 +109,10 @@ def anonymised(model: ir.Model) -> ir.Model:
     return model
 
 
-def _scores_shape(network: nn.Module, example: Tensor) -> tuple[int, int, int]:
+def _output_shapes(network: nn.Module, example: Tensor) -> tuple[tuple[int, ...], ...]:
     with torch.inference_mode():
         try:
-            scores = network(example)
+            outputs = network(example)
         except CaptureError:
             raise
         except Exception as error:
@@ -107,31 +120,32 @@ def _scores_shape(network: nn.Module, example: Tensor) -> tuple[int, int, int]:
                 f"the network fails on an image batch of shape {tuple(example.shape)}: {_first_line(error)}; "
                 "check --imgsz, and that the network takes float32 (N, 3, H, W)"
             ) from error
-    if scores.ndim != 4 or len(scores) != 2 or not scores.is_floating_point():
-        raise CaptureError(
-            f"the network must return float scores (N, classes, h, w), but for {tuple(example.shape)} "
-            f"it returned {_describe(scores)}"
-        )
-    return tuple(scores.shape[1:])
+    for output in outputs:
+        if output.ndim < 2 or len(output) != len(example) or not output.is_floating_point():
+            raise CaptureError(
+                f"the network must return float tensors (N, ...), but for {tuple(example.shape)} "
+                f"it returned {_describe(output)}"
+            )
+    return tuple(tuple(output.shape[1:]) for output in outputs)
 
 
-def _capture_dynamo(network: nn.Module, example: Tensor) -> ir.Model:
+def _capture_dynamo(network: nn.Module, example: Tensor, names: Sequence[str]) -> ir.Model:
     program = torch.onnx.export(
         network,
         (example,),
         dynamo=True,
         input_names=[IMAGE],
-        output_names=[SCORES],
+        output_names=list(names),
         opset_version=OPSET,
         dynamic_shapes=({0: torch.export.Dim("N")},),
         external_data=False,
         verbose=False,
     )
     assert program is not None
-    return _at_opset(program.model_proto)
+    return at_opset(program.model_proto)
 
 
-def _capture_torchscript(network: nn.Module, example: Tensor) -> ir.Model:
+def _capture_torchscript(network: nn.Module, example: Tensor, names: Sequence[str]) -> ir.Model:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -141,14 +155,15 @@ def _capture_torchscript(network: nn.Module, example: Tensor) -> ir.Model:
             buffer,  # type: ignore[arg-type]  # TorchScript's exporter takes files too
             dynamo=False,
             input_names=[IMAGE],
-            output_names=[SCORES],
+            output_names=list(names),
             opset_version=OPSET,
-            dynamic_axes={IMAGE: {0: "N"}, SCORES: {0: "N"}},
+            dynamic_axes={name: {0: "N"} for name in (IMAGE, *names)},
         )
-    return _at_opset(onnx.load_from_string(buffer.getvalue()))
+    return at_opset(onnx.load_from_string(buffer.getvalue()))
 
 
-def _at_opset(proto: onnx.ModelProto) -> ir.Model:
+def at_opset(proto: onnx.ModelProto) -> ir.Model:
+    """The model converted to ``OPSET``, as a model to edit."""
     found = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     if found != OPSET:
         proto = onnx.version_converter.convert_version(proto, OPSET)

@@ -3,60 +3,78 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 import warnings
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from saccade.classes import read_classes
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import RequestError
-from saccade.manifest import MAX_SIZE, NAME
-from saccade.spec import SegmentSpec
+from saccade.manifest import NAME
+from saccade.spec import MAX_DETECTIONS
 
-IMAGENET_MEAN = "0.485,0.456,0.406"
-IMAGENET_STD = "0.229,0.224,0.225"
+if TYPE_CHECKING:
+    from saccade_export.exporting import Report
+
+HEADS = ("yolox", "yolox-one-to-one", "yolov5", "yolov8", "yolov10", "xyxy+scores", "detr")
+RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
-@click.command(short_help="Turn a PyTorch network and its weights into a sealed, proven bundle.")
+@click.command(short_help="Turn a network, PyTorch or ONNX, into a sealed, proven bundle.")
 @click.argument("network")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="safetensors, or a pickled state dict.")
-@click.option("--task", type=click.Choice(["segment"]), default="segment", help="What the network does.")
+@click.option("--weights", type=click.Path(path_type=Path), help="safetensors, a pickled state dict, or ONNX.")
+@click.option("--task", type=click.Choice(["segment", "detect"]), default="segment", help="What the network does.")
 @click.option(
     "--classes", required=True, type=click.Path(path_type=Path), help="Text file, a class a line: name [#rrggbb]."
 )
 @click.option("--imgsz", required=True, help="The network's input, HEIGHTxWIDTH, or one number for a square.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, *.saccade.")
-@click.option("--mean", default=IMAGENET_MEAN, help="Per channel in the network's order, in units of pixel / scale.")
-@click.option("--std", default=IMAGENET_STD, help="Likewise.")
+@click.option(
+    "--mean",
+    help="Per channel in the network's order, in units of pixel / scale.  [default: ImageNet's; for detect 0,0,0]",
+)
+@click.option("--std", help="Likewise.  [default: ImageNet's; for detect 1,1,1]")
 @click.option(
     "--scale",
     type=FiniteRange(0, min_open=True),
-    default=255.0,
-    help="Pixels are divided by this before mean and std; 1 for 0..255.",
+    help="Pixels are divided by this before mean and std; 1 for 0..255.  [default: 255, or the head's]",
 )
 @click.option(
-    "--color", type=click.Choice(["rgb", "bgr"]), default="rgb", help="Channel order the network was trained with."
+    "--color",
+    type=click.Choice(["rgb", "bgr"]),
+    help="Channel order the network was trained with.  [default: rgb, or the head's]",
 )
 @click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Argument for the network's callable.")
-@click.option("--output", help="Which output, by key or index, when the network returns several.")
 @click.option(
-    "--scores", type=click.Choice(["logits", "probabilities"]), default="logits", help="What the network returns."
+    "--output",
+    "outputs",
+    multiple=True,
+    help="Which output, by key or index (ONNX: by name), when the network returns several; repeat in the head's order.",
 )
+@click.option("--scores", type=click.Choice(["logits", "probabilities"]), help="segment: what it returns.  [logits]")
 @click.option(
-    "--threshold", type=FiniteRange(0, 1, True, True), help="One-class networks: probability.  [default: 0.5]"
+    "--threshold", type=FiniteRange(0, 1, True, True), help="segment, one class: probability.  [default: 0.5]"
 )
-@click.option("--confidence", is_flag=True, help="Also give the probability of each pixel's class.")
+@click.option("--confidence", is_flag=True, help="segment: also give the probability of each pixel's class.")
+@click.option("--equal-pixels", type=FiniteRange(0.5, 1), help="segment: least share equal to PyTorch's.  [0.999]")
+@click.option("--head", type=click.Choice(HEADS), help="detect: what the network gives, see below.")
+@click.option("--resize", type=click.Choice(RESIZES), help="detect: how frames meet the input.  [default: the head's]")
+@click.option("--pad", type=click.IntRange(0, 255), help="detect: grey beside a letterboxed frame.  [114]")
+@click.option("--conf", type=FiniteRange(0, 1), help="detect: default least confidence.  [0.25]")
+@click.option("--iou", type=FiniteRange(0, 1), help="detect: default overlap that suppresses.  [0.65]")
+@click.option("--max-det", type=click.IntRange(1, MAX_DETECTIONS), help="detect: default most boxes a frame.  [300]")
+@click.option("--nms/--no-nms", default=None, help="detect: suppress overlapping boxes.  [default: the head's]")
+@click.option("--agnostic-nms", is_flag=True, help="detect: boxes of other classes suppress too.")
+@click.option("--box-px", type=FiniteRange(0, 64), help="detect: how far corners may be from PyTorch's.  [0.5]")
+@click.option("--box-confidence", type=FiniteRange(0, 0.5), help="detect: likewise, confidences.  [0.005]")
 @click.option("--images", help="Image, folder, glob or video to prove the bundle on, beside rendered scenes.")
 @click.option("--golden-from-images", is_flag=True, help="Put some of --images into the bundle as golden frames.")
-@click.option("--equal-pixels", type=FiniteRange(0.5, 1), default=0.999, help="Least share that must equal PyTorch's.")
 @click.option("--name", help="Name in the manifest.  [default: the output's stem]")
 @click.option("--license", "license_", default="not stated", help="Terms of the weights, shown by saccade info.")
 @click.option("--dataset", default="not stated", help="What the weights were trained on.")
@@ -64,92 +82,70 @@ IMAGENET_STD = "0.229,0.224,0.225"
     "--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="Measured score to record, such as val_miou=0.7."
 )
 @json_option
-def export(network: str, weights: Path, out: Path, as_json: bool, **options: Any) -> None:
-    """Turn NETWORK (package.module:callable) and its weights into a sealed bundle.
+def export(network: str, weights: Path | None, task: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Turn NETWORK, package.module:callable with its weights or an .onnx file, into a sealed bundle.
 
-    The bundle takes uint8 frames of any size and gives class maps at their size; it is proven against PyTorch, frame by
-    frame, before it gets its name. Example:
+    The bundle takes uint8 frames of any size and gives class maps or boxes at their size; it is proven against the
+    network, frame by frame, before it gets its name. Examples:
 
+    \b
     saccade export mypackage.nets:build --weights w.pth --classes classes.txt --imgsz 360x480 -o road.saccade
+    saccade export yolox_nano.onnx --task detect --head yolox --classes coco.txt --imgsz 416 -o yolox-nano.saccade
+
+    \b
+    Heads, by the outputs of a network of C classes with A boxes:
+      yolox             (N, A, 5+C) offset xy, log size, objectness, classes   BGR 0..255, letterbox
+      yolox-one-to-one  (N, A, 4+C) the same without objectness or suppression
+      yolov5            (N, A, 5+C) centre xy, size in pixels, objectness, classes
+      yolov8            (N, 4+C, A) centre xy, size in pixels, classes          RGB 0..1, letterbox-centre
+      yolov10           (N, A, 6)   xyxy in pixels, score, class; no suppression
+      xyxy+scores       (N, A, 4) and (N, A, C), pixels and probabilities
+      detr              (N, A, C) and (N, A, 4), logits and fractions; no suppression, stretch
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
-    from saccade_export.segmentation import SegmentRequest, export_segmentation
+    from saccade_export.exporting import ExportRequest, export_bundle
+    from saccade_export.plan_options import plan_of
+    from saccade_export.source import NetworkRequest
 
     if options["golden_from_images"] and not options["images"]:
         raise RequestError("--golden-from-images needs --images to take the golden frames from")
-    request = SegmentRequest(
-        network=network,
-        weights=weights,
-        spec=_spec(options),
+    request = ExportRequest(
+        network=NetworkRequest(
+            network, weights, dict(_argument(text) for text in options["arguments"]), options["outputs"]
+        ),
+        plan=plan_of(task, options),
         name=_name(options["name"] or out.stem),
-        network_arguments=dict(_argument(text) for text in options["arguments"]),
-        output=options["output"],
         images=options["images"],
         golden_from_images=options["golden_from_images"],
-        equal_pixels=options["equal_pixels"],
         provenance={"license": options["license_"], "dataset": options["dataset"]},
         metrics=dict(_metric(text) for text in options["metrics"]),
     )
     with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
-        report = export_segmentation(request, out, lambda step: click.echo(f"· {step}", err=True))
+        report = export_bundle(request, out, lambda step: click.echo(f"· {step}", err=True))
     if as_json:
-        emit_json(
-            {
-                "bundle": str(out),
-                "identity": report.bundle.identity,
-                "bytes": report.bundle.size_bytes,
-                "capture_fallback": report.capture_fallback,
-                "proofs": [asdict(proof) for proof in report.proofs],
-            }
-        )
-        return
+        emit_json(_content(report, out))
+    else:
+        _print(report, out, request.plan.agreement_noun)
+
+
+def _content(report: Report, out: Path) -> dict[str, Any]:
+    return {
+        "bundle": str(out),
+        "identity": report.bundle.identity,
+        "bytes": report.bundle.size_bytes,
+        "capture_fallback": report.capture_fallback,
+        "proofs": [asdict(proof) for proof in report.proofs],
+    }
+
+
+def _print(report: Report, out: Path, noun: str) -> None:
     for proof in report.proofs:
+        deviations = "".join(f", {name} off by {value:.2g} at most" for name, value in proof.deviations.items())
         click.echo(
-            f"{proof.variant}: {proof.worst:.4%} of pixels equal to PyTorch on the worst of {proof.frames} frames "
+            f"{proof.variant}: {proof.worst:.4%} of {noun} on the worst of {proof.frames} frames{deviations} "
             f"(shuffled weights: at most {proof.control_best:.1%})"
         )
     click.echo(f"wrote {out} ({report.bundle.size_bytes / 1e6:.1f} MB), identity {report.bundle.identity}")
-
-
-def _spec(options: dict[str, Any]) -> SegmentSpec:
-    from saccade_export.contract import segment_spec
-
-    names, colors = read_classes(options["classes"])
-    return segment_spec(
-        names,
-        colors,
-        size_hw=_size(options["imgsz"]),
-        channel_order=options["color"],
-        scale=options["scale"],
-        mean=_triple("--mean", options["mean"]),
-        std=_triple("--std", options["std"]),
-        scores=options["scores"],
-        threshold=options["threshold"],
-        has_confidence=options["confidence"],
-    )
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if not all(part.isdecimal() and len(part) < 7 and 0 < int(part) <= MAX_SIZE for part in parts) or len(parts) > 2:
-        raise RequestError(
-            f"--imgsz must be HEIGHTxWIDTH such as 360x480, or one number, each at most {MAX_SIZE}, but got {text!r}"
-        )
-    return int(parts[0]), int(parts[-1])
-
-
-def _triple(option: str, text: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (_finite(option, float(part)) for part in text.split(","))
-    except ValueError as error:
-        raise RequestError(f"{option} must be three numbers such as 0.5,0.5,0.5, but got {text!r}") from error
-    return first, second, third
-
-
-def _finite(option: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise RequestError(f"{option} must be finite, but got {value}")
-    return value
 
 
 def _name(text: str) -> str:
@@ -171,8 +167,10 @@ def _argument(text: str) -> tuple[str, Any]:
 
 
 def _metric(text: str) -> tuple[str, float]:
+    from saccade_export.plan_options import finite
+
     name, _, value = text.partition("=")
     try:
-        return name, _finite(f"--metric {name}", float(value))
+        return name, finite(f"--metric {name}", float(value))
     except ValueError as error:
         raise RequestError(f"--metric must be NAME=NUMBER, but got {text!r}") from error

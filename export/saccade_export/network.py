@@ -48,8 +48,17 @@ def build_network(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fill ``network`` with the state dict at ``path``: safetensors, or a pickle that holds only tensors.
 
-    Raises ``WeightsError`` when the file cannot be read, or its keys or shapes do not fit; nothing is then changed.
+    An ONNX file is taken by networks that know how, by a method ``load_onnx(path)``. Raises ``WeightsError`` when the
+    file cannot be read, or its keys or shapes do not fit; nothing is then changed.
     """
+    if path.suffix == ".onnx":
+        if not hasattr(network, "load_onnx"):
+            raise WeightsError(
+                f"{type(network).__name__} cannot take weights from {path.name}; export the file itself instead: "
+                f"saccade export {path.name} …"
+            )
+        network.load_onnx(path)  # type: ignore[operator]
+        return
     weights = without_prefix(read_state_dict(path), network)
     wanted = network.state_dict()
     missing = sorted(set(wanted) - set(weights))

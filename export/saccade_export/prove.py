@@ -1,38 +1,41 @@
 """Hold a bundle against the network it was made from, on whole frames: what ships is what was trained.
 
-A comparison that cannot fail proves nothing, so each proof has a control: the same frames against the same network with
-its weights shuffled, which must differ.
+A comparison that cannot fail proves nothing, so each proof has a control: what the same network with its weights
+shuffled gives for the same frames, which must differ.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
 
 from saccade import scenes
 from saccade.errors import CheckError
-from saccade.tasks.segment import SegmentTask
-from saccade.verify import equal_share
-from saccade_export.twin import SegmentTwin
-
-Frame = npt.NDArray[np.uint8]
+from saccade.tasks import Task
+from saccade_export.plan import Expected, Frame, Plan
 
 SCENE_SIZES_HW = ((360, 480), (270, 480), (240, 320), (121, 203))
 SCENE_LIGHTS = ("day", "dusk", "night", "day")
 
 
 @dataclass(frozen=True)
+class Case:
+    """A named frame, what PyTorch gives for it, and what the control gives."""
+
+    name: str
+    frame: Frame
+    expected: Expected
+    control: Expected
+
+
+@dataclass(frozen=True)
 class Proof:
-    """How a variant agreed with PyTorch: shares of equal pixels over ``frames`` frames.
+    """How a variant agreed with PyTorch: shares of equal pixels or matched boxes over ``frames`` frames.
 
     ``control_best`` is the best share that the network with shuffled weights reached on one of them; on at least one
-    frame its share must be below the tolerance.
+    frame it must not agree. ``deviations`` are the largest by name, where the task has such.
     """
 
     variant: str
@@ -40,6 +43,7 @@ class Proof:
     worst: float
     mean: float
     control_best: float
+    deviations: dict[str, float]
 
 
 def scene_frames() -> list[Frame]:
@@ -50,43 +54,26 @@ def scene_frames() -> list[Frame]:
     ]
 
 
-def prove(
-    task: SegmentTask,
-    twin: SegmentTwin,
-    frames: Sequence[tuple[str, Frame]],
-    tolerance: float,
-    progress: Callable[[int, int], None] | None = None,
-) -> Proof:
-    """Compare ``task`` with ``twin`` on named frames. Raises ``CheckError`` naming the worst frame, or the control."""
-    control = SegmentTwin(shuffled(twin.network), twin.spec)
-    shares: list[float] = []
-    control_shares: list[float] = []
-    for index, (name, frame) in enumerate(frames):
-        found = task(frame).class_map
-        shares.append(equal_share(found, twin(frame)))
-        control_shares.append(equal_share(found, control(frame)))
-        if shares[-1] < tolerance:
+def prove(task: Task, plan: Plan, cases: Sequence[Case], progress: Callable[[int, int], None] | None = None) -> Proof:
+    """Compare ``task`` with PyTorch on every case. Raises ``CheckError`` naming what differs, or the control."""
+    found, controls = [], []
+    for index, case in enumerate(cases):
+        agreement = plan.agree(task, case.frame, case.expected)
+        if not agreement.passed:
             raise CheckError(
-                f"variant {task.variant} differs from PyTorch: {shares[-1]:.4%} of the pixels of {name} "
-                f"({frame.shape[1]}x{frame.shape[0]}) are equal, but {tolerance:.4%} must be; nothing was written"
+                f"variant {task.variant} differs from its network on {case.name} "
+                f"({case.frame.shape[1]}x{case.frame.shape[0]}): {agreement.sentence}; nothing was written"
             )
+        found.append(agreement)
+        controls.append(plan.agree(task, case.frame, case.control))
         if progress is not None:
-            progress(index + 1, len(frames))
-    proof = Proof(task.variant, len(frames), min(shares), float(np.mean(shares)), max(control_shares))
-    if min(control_shares) >= tolerance:
+            progress(index + 1, len(cases))
+    if all(control.passed for control in controls):
         raise CheckError(
-            "the proof cannot tell this network from one with shuffled weights: both give the same class map on every "
+            "the proof cannot tell this network from one with shuffled weights: both give the same result on every "
             "frame; check the weights, or pass frames that show every class with --images"
         )
-    return proof
-
-
-def shuffled(network: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of the network whose every parameter has its values in another order."""
-    other = copy.deepcopy(network)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            order = torch.randperm(parameter.numel(), generator=generator)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    return other
+    deviations = {name: max(a.worst[name] for a in found) for name in found[0].worst}
+    shares = [agreement.share for agreement in found]
+    best = max(control.share for control in controls)
+    return Proof(task.variant, len(cases), min(shares), float(np.mean(shares)), best, deviations)

@@ -1,14 +1,22 @@
-"""The eager twin: the task contract in plain PyTorch, from raw frame to result, sharing no code with the lowerings."""
+"""The eager twins: the task contract in plain PyTorch, from raw frame to result, sharing no code with the lowerings."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from saccade.spec import SegmentSpec
+from saccade.spec import DetectSpec, ImageSpec, Letterbox, SegmentSpec
+from saccade_export.heads import Head
+
+Network = Callable[[Tensor], Any]
+"""An image batch float32 (N, 3, h, w) to what the network gives: a tensor, or a tuple of tensors."""
 
 
 class SegmentTwin:
@@ -17,13 +25,13 @@ class SegmentTwin:
     Called with an RGB frame uint8 (H, W, 3), it gives the class map uint8 (H, W).
     """
 
-    def __init__(self, network: nn.Module, spec: SegmentSpec) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Network, spec: SegmentSpec) -> None:
+        self.network = network
         self.spec = spec
 
     @torch.inference_mode()
     def __call__(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        scores = self.network(self._image(frame))
+        scores = _single(self.network(self._image(frame)))
         scores = functional.interpolate(scores, size=frame.shape[:2], mode="bilinear", align_corners=False)[0]
         if self.spec.decision == "argmax":
             return scores.argmax(0).to(torch.uint8).numpy()
@@ -34,9 +42,91 @@ class SegmentTwin:
         return (scores[0] >= threshold).to(torch.uint8).numpy()
 
     def _image(self, frame: npt.NDArray[np.uint8]) -> Tensor:
+        pixels = _planes(frame, self.spec.image)
+        return _normalised(
+            functional.interpolate(pixels, size=self.spec.image.size_hw, mode="bilinear", align_corners=False),
+            self.spec.image,
+        )
+
+
+class DetectTwin:
+    """What a detection bundle must do, computed by the network it was made from.
+
+    Called with an RGB frame uint8 (H, W, 3) and thresholds, it gives ``xyxy`` (n, 4), ``confidence`` (n,) and
+    ``class_id`` (n,), most confident first.
+    """
+
+    def __init__(self, network: Network, spec: DetectSpec, head: Head) -> None:
+        self.network, self.spec, self.head = network, spec, head
+
+    @torch.inference_mode()
+    def __call__(
+        self, frame: npt.NDArray[np.uint8], confidence: float | None = None, candidates: int = 1000
+    ) -> dict[str, npt.NDArray[Any]]:
+        image, scale, offset = self._image(frame)
+        outputs = self.network(image)
+        boxes, scores = self.head.eager((outputs,) if isinstance(outputs, Tensor) else outputs)
+        best, class_id = scores[0].max(-1)
+        order = torch.sort(best, descending=True, stable=True).indices[:candidates]
+        order = order[best[order] >= (self.spec.confidence if confidence is None else confidence)]
+        boxes, best, class_id = boxes[0, order], best[order], class_id[order]
+        if self.spec.suppression != "none":
+            stands = _greedy(boxes, class_id if self.spec.suppression == "class" else class_id * 0, self.spec.iou)
+            boxes, best, class_id = boxes[stands], best[stands], class_id[stands]
+        limit = torch.tensor([frame.shape[1], frame.shape[0]] * 2).float()
+        placed = torch.minimum(((boxes - offset) / scale).clamp(min=0), limit)
+        most = self.spec.max_detections
+        return {
+            "xyxy": placed[:most].float().numpy(),
+            "confidence": best[:most].numpy(),
+            "class_id": class_id[:most].numpy(),
+        }
+
+    def _image(self, frame: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
+        """The network's input, and what takes its pixels back to the frame: a factor and an offset, x y x y."""
         contract = self.spec.image
-        rgb = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float()
-        image = rgb if contract.channel_order == "rgb" else rgb.flip(1)
-        image = functional.interpolate(image, size=contract.size_hw, mode="bilinear", align_corners=False)
-        mean, std = (torch.tensor(values)[None, :, None, None] for values in (contract.mean, contract.std))
-        return (image / contract.scale - mean) / std
+        pixels = _planes(frame, contract)
+        height, width = frame.shape[:2]
+        inner_h, inner_w = contract.size_hw
+        top = left = 0
+        grey = 0
+        if isinstance(contract.resize, Letterbox):
+            ratio = min(Fraction(inner_h, height), Fraction(inner_w, width))
+            inner_h, inner_w = (max(1, int(side * ratio)) for side in (height, width))
+            if contract.resize.anchor == "centre":
+                top, left = (contract.size_hw[0] - inner_h) // 2, (contract.size_hw[1] - inner_w) // 2
+            grey = contract.resize.pad
+        resized = functional.interpolate(pixels, size=(inner_h, inner_w), mode="bilinear", align_corners=False)
+        image = torch.full((1, 3, *contract.size_hw), float(grey))
+        image[..., top : top + inner_h, left : left + inner_w] = resized
+        scale = torch.tensor([inner_w / width, inner_h / height] * 2)
+        return _normalised(image, contract), scale, torch.tensor([left, top] * 2)
+
+
+def _planes(frame: npt.NDArray[np.uint8], contract: ImageSpec) -> Tensor:
+    """An RGB frame (H, W, 3) as float32 (1, 3, H, W) in the network's channel order."""
+    rgb = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float()
+    return rgb if contract.channel_order == "rgb" else rgb.flip(1)
+
+
+def _normalised(image: Tensor, contract: ImageSpec) -> Tensor:
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in (contract.mean, contract.std))
+    return (image / contract.scale - mean) / std
+
+
+def _single(outputs: Any) -> Tensor:
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def _greedy(boxes: Tensor, groups: Tensor, iou: float) -> list[int]:
+    """Indices of the boxes (n, 4), best first, that no better box of their group overlaps by more than ``iou``."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    standing: list[int] = []
+    for index in range(len(boxes)):
+        others = torch.tensor([other for other in standing if groups[other] == groups[index]], dtype=torch.long)
+        low = torch.maximum(boxes[others, :2], boxes[index, :2])
+        high = torch.minimum(boxes[others, 2:], boxes[index, 2:])
+        shared = (high - low).clamp(min=0).prod(-1)
+        if not bool((shared > iou * (areas[others] + areas[index] - shared)).any()):
+            standing.append(index)
+    return standing

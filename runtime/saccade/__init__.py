@@ -8,20 +8,23 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.errors import BundleError, DeviceError, FrameError, SaccadeError
 from saccade.frames import from_buffer
 from saccade.opening import open_task as open  # noqa: A004 - the verb of the package, as in `PIL.Image.open`
-from saccade.results import Origin, Segmentation, Timing
-from saccade.tasks.segment import SegmentTask
+from saccade.results import Detections, Origin, Segmentation, Timing
+from saccade.tasks import DetectTask, SegmentTask, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Bundle",
     "BundleError",
+    "DetectTask",
+    "Detections",
     "DeviceError",
     "FrameError",
     "Origin",
     "SaccadeError",
     "SegmentTask",
     "Segmentation",
+    "Task",
     "Timing",
     "__version__",
     "from_buffer",

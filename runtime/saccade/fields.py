@@ -78,8 +78,8 @@ class Fields:
         return tuple(values)
 
     def shape(self, name: str, largest: int) -> tuple[int, ...]:
-        """One to six dimensions of 1 to ``largest``."""
-        return self.integers(name, len(self._peek_list(name, 1, 6)), 1, largest)
+        """One to six dimensions of 0 to ``largest``."""
+        return self.integers(name, len(self._peek_list(name, 1, 6)), 0, largest)
 
     def rows(self, name: str, least: int, most: int, *, width: int, low: int, high: int) -> list[tuple[int, ...]]:
         rows = self._list(name, least, most)

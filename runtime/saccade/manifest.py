@@ -9,36 +9,21 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from saccade.errors import BundleError
 from saccade.fields import Fields, parse_json
-from saccade.spec import (
-    MAX_CLASSES,
-    Golden,
-    ImageSpec,
-    Manifest,
-    Member,
-    PixelFormat,
-    Resize,
-    Scalar,
-    SegmentSpec,
-    StoredArray,
-    TaskSpec,
-    Variant,
-)
+from saccade.spec import MAX_DETECTIONS, Golden, Manifest, Member, Scalar, StoredArray, Variant
+from saccade.task_fields import MAX_SIZE, read_task
 
 FORMAT = "saccade"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_MEMBER_BYTES = (1 << 31) - 1
-MAX_SIZE = 1 << 14
-"""The largest height or width of a frame or a network's input."""
-
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 MEMBER_NAME = rf"{NAME}(/{NAME}){{0,3}}"
 SHA256 = r"[0-9a-f]{64}"
@@ -46,21 +31,52 @@ SHA256 = r"[0-9a-f]{64}"
 DTYPES = ("uint8", "int32", "int64", "float32")
 
 
+Sides = tuple[str | int, ...]
+"""The shape of an array: a number, or a name whose size is the same wherever it occurs in a golden entry."""
+
+
 @dataclass(frozen=True)
 class TaskRules:
-    """What the manifest of each kind of task must hold: its stages, tolerances and golden arrays by name."""
+    """What the manifest of each kind of task must hold: its stages, tolerances and golden entries.
+
+    Tolerances and golden numbers come with their range, golden arrays with their type and shape. ``variant_counts`` and
+    ``variant_choices`` are what a task must find among a variant's parameters.
+    """
 
     stages: tuple[str, ...]
     tolerances: dict[str, tuple[float, float]]
-    golden_inputs: dict[str, tuple[str, int]]
-    golden_results: dict[str, tuple[str, int]]
+    golden_inputs: dict[str, tuple[str, Sides]]
+    golden_results: dict[str, tuple[str, Sides]]
+    golden_numbers: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    golden_options: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    variant_counts: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    variant_choices: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
+
+MAY_BE_ZERO = "n"
+"""The side that counts what was found in a frame."""
 
 RULES = {
     # equal_pixels: the least share of pixels whose class must be PyTorch's.
-    "segment": TaskRules(("main",), {"equal_pixels": (0.5, 1.0)}, {"frame": ("uint8", 3)}, {"class_map": ("uint8", 2)}),
+    "segment": TaskRules(
+        ("main",),
+        {"equal_pixels": (0.5, 1.0)},
+        {"frame": ("uint8", ("height", "width", 3))},
+        {"class_map": ("uint8", ("height", "width"))},
+    ),
+    # box_px: how far a corner may be from PyTorch's, in pixels of the frame; confidence: likewise.
+    # The numbers are what the task is called with; boxes are compared from floor on.
+    "detect": TaskRules(
+        ("main",),
+        {"box_px": (0.0, 64.0), "confidence": (0.0, 0.5)},
+        {"frame": ("uint8", ("height", "width", 3))},
+        {"xyxy": ("float32", ("n", 4)), "confidence": ("float32", ("n",)), "class_id": ("int64", ("n",))},
+        {"floor": (0.0, 1.0), "confidence": (0.0, 1.0)},
+        {"iou": (0.0, 1.0), "max_detections": (1, MAX_DETECTIONS)},
+        {"candidates": (1, MAX_DETECTIONS)},
+        {"ends_in": ("detections", "candidates")},
+    ),
 }
-"""Tolerances with their range, golden arrays with their type and number of dimensions."""
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -78,7 +94,7 @@ def read_manifest(data: bytes) -> Manifest:
         )
     manifest = Manifest(
         name=fields.text("name", NAME),
-        task=_read_task(fields.table("task")),
+        task=read_task(fields.table("task")),
         stages=fields.texts("stages", 1, 16),
         variants=tuple(_read_variant(item) for item in fields.tables("variants", 1, 64)),
         golden=tuple(_read_golden(item) for item in fields.tables("golden", 1, 1000)),
@@ -96,57 +112,6 @@ def write_manifest(manifest: Manifest) -> bytes:
     """The manifest as UTF-8 JSON with sorted keys: equal manifests give equal bytes."""
     content: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(manifest)}
     return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _read_task(fields: Fields) -> TaskSpec:
-    kind = fields.choice("kind", ("segment",))
-    assert kind == "segment"
-    decision = fields.choice("decision", ("argmax", "threshold"))
-    classes = fields.texts("classes", 2, MAX_CLASSES)
-    threshold = fields.optional_number("threshold")
-    if (decision == "threshold") != (threshold is not None) or (threshold is not None and not 0 < threshold < 1):
-        raise fields.refusal("threshold", f"must be between 0 and 1 for decision 'threshold' alone, but is {threshold}")
-    if decision == "threshold" and len(classes) != 2:
-        raise fields.refusal("classes", f"must be two for decision 'threshold', but are {len(classes)}")
-    if len(set(classes)) != len(classes):
-        raise fields.refusal("classes", "must differ from each other")
-    colors = fields.rows("colors", 2, MAX_CLASSES, width=3, low=0, high=255)
-    if len(colors) != len(classes):
-        raise fields.refusal("colors", f"must be one for each of the {len(classes)} classes, but are {len(colors)}")
-    task = SegmentSpec(
-        image=_read_image(fields.table("image")),
-        classes=classes,
-        colors=tuple((red, green, blue) for red, green, blue in colors),
-        decision=decision,
-        scores=fields.choice("scores", ("logits", "probabilities")),
-        threshold=threshold,
-        has_confidence=fields.boolean("has_confidence"),
-    )
-    fields.finish()
-    return task
-
-
-def _read_image(fields: Fields) -> ImageSpec:
-    height, width = fields.integers("size_hw", 2, 1, MAX_SIZE)
-    image = ImageSpec(
-        size_hw=(height, width),
-        channel_order=fields.choice("channel_order", ("rgb", "bgr")),
-        scale=fields.number("scale"),
-        mean=_triple(fields.numbers("mean", 3)),
-        std=_triple(fields.numbers("std", 3)),
-        pixel_formats=tuple(_pixel_format(name, fields) for name in fields.texts("pixel_formats", 1, 8)),
-        resize=_read_resize(fields.table("resize")),
-    )
-    fields.finish()
-    if image.scale <= 0 or min(image.std) <= 0:
-        raise fields.refusal("std", "and scale must be above 0")
-    return image
-
-
-def _read_resize(fields: Fields) -> Resize:
-    resize = Resize(fields.choice("mode", ("stretch",)))
-    fields.finish()
-    return resize
 
 
 def _read_variant(fields: Fields) -> Variant:
@@ -208,8 +173,7 @@ def _check_references(manifest: Manifest) -> None:
         _check_variant(f"manifest.variants[{index}]", variant, manifest.stages, rules)
         mentioned |= {*variant.graphs.values(), *variant.weights}
     for index, golden in enumerate(manifest.golden):
-        _check_arrays(f"manifest.golden[{index}].inputs", golden.inputs, rules.golden_inputs, manifest)
-        _check_arrays(f"manifest.golden[{index}].results", golden.results, rules.golden_results, manifest)
+        _check_golden(f"manifest.golden[{index}]", golden, rules, manifest)
         mentioned |= {array.member for array in (*golden.inputs.values(), *golden.results.values())}
     if missing := sorted(mentioned - set(manifest.members)):
         raise BundleError("manifest.members", f"lacks {missing[0]}, which the manifest mentions")
@@ -229,29 +193,53 @@ def _check_variant(path: str, variant: Variant, stages: tuple[str, ...], rules: 
             raise BundleError(
                 f"{path}.tolerances.{name}", f"must be {low} to {high}, but is {variant.tolerances[name]}"
             )
+    for name, (least, most) in rules.variant_counts.items():
+        value = variant.parameters.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise BundleError(f"{path}.parameters.{name}", f"must be a whole number from {least} to {most}")
+    for name, choices in rules.variant_choices.items():
+        if variant.parameters.get(name) not in choices:
+            raise BundleError(f"{path}.parameters.{name}", f"must be one of {', '.join(choices)}")
+
+
+def _check_golden(path: str, golden: Golden, rules: TaskRules, manifest: Manifest) -> None:
+    sizes: dict[str, int] = {}
+    _check_arrays(f"{path}.inputs", golden.inputs, rules.golden_inputs, sizes, manifest)
+    _check_arrays(f"{path}.results", golden.results, rules.golden_results, sizes, manifest)
+    if missing := sorted(set(rules.golden_numbers) - set(golden.parameters)):
+        raise BundleError(f"{path}.parameters", f"lacks {missing[0]}")
+    for name, (low, high) in {**rules.golden_numbers, **rules.golden_options}.items():
+        value = golden.parameters.get(name, low)
+        if isinstance(value, bool | str) or not low <= value <= high:
+            raise BundleError(f"{path}.parameters.{name}", f"must be a number from {low} to {high}, but is {value!r}")
 
 
 def _check_arrays(
-    path: str, arrays: dict[str, StoredArray], wanted: dict[str, tuple[str, int]], manifest: Manifest
+    path: str,
+    arrays: dict[str, StoredArray],
+    wanted: dict[str, tuple[str, Sides]],
+    sizes: dict[str, int],
+    manifest: Manifest,
 ) -> None:
     if set(arrays) != set(wanted):
         raise BundleError(path, f"must be {', '.join(sorted(wanted))}")
     for name, array in arrays.items():
-        dtype, dimensions = wanted[name]
-        if array.dtype != dtype or len(array.shape) != dimensions:
-            raise BundleError(f"{path}.{name}", f"must be {dtype} of {dimensions} dimensions")
+        dtype, sides = wanted[name]
+        if array.dtype != dtype or not _fits(array.shape, sides, sizes):
+            asked = f"{dtype} ({', '.join(str(sizes.get(str(side), side)) for side in sides)})"
+            raise BundleError(f"{path}.{name}", f"must be {asked}, but is {array.dtype} {array.shape}")
         size = np.dtype(array.dtype).itemsize * math.prod(array.shape)
         found = manifest.members.get(array.member)
         if found is not None and found.size != size:
             raise BundleError(f"{path}.{name}", f"{array.member} must have {size} bytes, but has {found.size}")
 
 
-def _pixel_format(name: str, fields: Fields) -> PixelFormat:
-    """The formats that graphs of this version take; "nv12" joins when a lowering for it is built."""
-    for known in ("rgb24", "bgr24"):
-        if name == known:
-            return known
-    raise fields.refusal("pixel_formats", f"must be rgb24 or bgr24 in this version, but hold {name[:40]!r}")
+def _fits(shape: tuple[int, ...], sides: Sides, sizes: dict[str, int]) -> bool:
+    """Whether ``shape`` has these sides; names met for the first time get their size in ``sizes``."""
+    return len(shape) == len(sides) and all(
+        (size > 0 or side == MAY_BE_ZERO) and size == (sizes.setdefault(side, size) if isinstance(side, str) else side)
+        for size, side in zip(shape, sides, strict=True)
+    )
 
 
 def _read_numbers(fields: Fields) -> dict[str, float]:
@@ -264,11 +252,6 @@ def _read_texts(fields: Fields) -> dict[str, str]:
 
 def _read_scalars(fields: Fields) -> dict[str, Scalar]:
     return {name: fields.scalar(name) for name in fields.names()}
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    first, second, third = values
-    return first, second, third
 
 
 def _refuse_repeats(path: str, names: list[str]) -> None:

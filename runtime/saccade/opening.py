@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
@@ -10,9 +11,9 @@ from saccade.engines.base import EngineOptions, Graph
 from saccade.errors import RequestError
 from saccade.frames import check_pixel_format
 from saccade.spec import Variant
-from saccade.tasks.segment import SegmentTask
+from saccade.tasks import DetectTask, SegmentTask, Task
 
-TASKS = {"segment": SegmentTask}
+TASKS: dict[str, Callable[..., Task]] = {"segment": SegmentTask, "detect": DetectTask}
 """The class that runs each kind of task."""
 
 
@@ -25,7 +26,7 @@ def open_task(
     pixel_format: str = "rgb24",
     threads: int | None = None,
     allow_fallback: bool = False,
-) -> SegmentTask:
+) -> Task:
     """Verify the bundle at ``path`` and open it on this machine.
 
     ``engine``: "auto" or "onnxruntime". ``device``: "auto", "cpu" or "cuda"; what is asked for is used or refused.
@@ -43,7 +44,7 @@ def open_task(
     chosen = choose_variant(bundle, variant, device_name)
     options = EngineOptions(device_name, threads, allow_fallback, chosen.engine_options.get(engine_name))
     loaded = engines.load(engine_name, graph_of(bundle, chosen), options)
-    return TASKS[bundle.manifest.task.kind](bundle.manifest.task, loaded, variant=chosen.name, pixel_format=declared)
+    return TASKS[bundle.manifest.task.kind](bundle.manifest.task, loaded, chosen, pixel_format=declared)
 
 
 def choose_variant(bundle: Bundle, variant: str, device: str) -> Variant:

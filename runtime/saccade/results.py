@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,3 +65,66 @@ class Segmentation:
         if name not in self.classes:
             raise KeyError(f"no class {name!r}; there are {', '.join(self.classes)}")
         return self.class_map == self.classes.index(name)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The n boxes of a frame, most confident first.
+
+    ``xyxy`` float32 (n, 4) left, top, right, bottom in the frame's pixels, inside the frame; ``confidence`` float32
+    (n,); ``class_id`` int64 (n,), indexing ``classes``. The three have supervision's names and shapes. ``finite`` is
+    False when the network gave NaN or an infinity: boxes may then be missing.
+    """
+
+    xyxy: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    frame_hw: tuple[int, int]
+    finite: bool
+    timing: Timing
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each box."""
+        return [self.classes[index] for index in self.class_id]
+
+    def of(self, name: str) -> npt.NDArray[np.float32]:
+        """The boxes of the class ``name``, (m, 4). Raises ``KeyError`` with the classes there are."""
+        if name not in self.classes:
+            raise KeyError(f"no class {name!r}; there are {', '.join(self.classes)}")
+        return self.xyxy[self.class_id == self.classes.index(name)]
+
+    def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """COCO result entries: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height], ``score``.
+
+        ``category_ids`` gives the dataset's id of each class; without it they count from 1 in the order of ``classes``.
+        """
+        ids = range(1, len(self.classes) + 1) if category_ids is None else category_ids
+        if len(ids) != len(self.classes):
+            raise ValueError(
+                f"category_ids must be one for each of the {len(self.classes)} classes, but are {len(ids)}"
+            )
+        sizes = self.xyxy[:, 2:] - self.xyxy[:, :2]
+        xywh: list[list[float]] = np.concatenate((self.xyxy[:, :2], sizes), axis=1).tolist()
+        class_ids: list[int] = self.class_id.tolist()
+        scores: list[float] = self.confidence.tolist()
+        return [
+            {"image_id": image_id, "category_id": int(ids[class_id]), "bbox": box, "score": score}
+            for box, class_id, score in zip(xywh, class_ids, scores, strict=True)
+        ]
+
+    def to_supervision(self) -> Any:
+        """The boxes as ``supervision.Detections``, names under ``data["class_name"]``. Needs supervision."""
+        supervision: Any = import_module("supervision")
+        return supervision.Detections(
+            xyxy=self.xyxy,
+            confidence=self.confidence,
+            class_id=self.class_id,
+            data={"class_name": np.array(self.names, dtype=str)},
+        )

@@ -1,4 +1,7 @@
-"""Run a task over a source and keep what it gives: overlays, class maps, JSON lines, a contact sheet."""
+"""Run a task over a source and keep what it gives: JSON lines, overlays, class maps, blurred frames, a contact sheet.
+
+Frames in which something is to be blurred are blurred first, and every picture is made from them.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from saccade.draw import legend, overlay
-from saccade.results import Segmentation
+from saccade.blur import blur_all, blur_boxes
+from saccade.errors import RequestError
+from saccade.kinds import KINDS, Kind
+from saccade.kinds.detect import DetectRequest
+from saccade.kinds.look import Look
+from saccade.results import Detections, Segmentation
 from saccade.sources.base import Source, SourceFault, SourceFrame
-from saccade.tasks.segment import SegmentTask
+from saccade.tasks import SegmentTask, Task
 from saccade.writers import JsonLinesWriter, VideoWriter, contact_sheet, ensure_folder, write_png
 
 SHEET_TILES = 9
 
 
+Pixels = npt.NDArray[np.uint8]
+Result = Segmentation | Detections
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """What to keep, and how it looks."""
+    """What to keep, and how it looks. Class maps are of segmentation.
+
+    ``blurred`` are classes of detection: frames are kept in which their boxes cannot be recognised, and no other
+    picture shows more than those frames do.
+    """
 
     folder: Path
     overlays: bool = True
     class_maps: bool = False
     contact_sheet: bool = False
-    has_legend: bool = True
-    opacity: float = 0.5
+    blurred: tuple[str, ...] = ()
+    look: Look = field(default_factory=Look)
 
 
 @dataclass
@@ -55,18 +70,22 @@ class Summary:
 
 
 def run_source(
-    task: SegmentTask,
+    task: Task,
     source: Source,
     outputs: Outputs,
     *,
+    request: DetectRequest | None = None,
     limit: int | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Run ``task`` on each frame of ``source`` (at most ``limit``) and write what ``outputs`` asks for.
 
-    What cannot be read is kept in the summary and the run goes on. Ctrl-C ends the run with every file valid.
-    Raises ``OutputError`` when something cannot be written.
+    ``request`` is what detection is asked for, frame by frame. What cannot be read is kept in the summary and the run
+    goes on. Ctrl-C ends the run with every file valid. Raises ``RequestError`` for outputs or a request that the task
+    does not have, ``OutputError`` when something cannot be written.
     """
+    _check_outputs(task, outputs, request)
+    asked: dict[str, Any] = {} if request is None else asdict(request)
     summary = Summary()
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -82,6 +101,7 @@ def run_source(
                         pixel_format=item.pixel_format,
                         frame_id=item.frame_id,
                         captured_ns=item.captured_ns,
+                        **asked,
                     )
                     keeper.keep(item, result)
                     summary.frames += 1
@@ -105,33 +125,48 @@ def expected_length(source: Source, limit: int | None) -> int | None:
     return min(known) if known else None
 
 
+def _check_outputs(task: Task, outputs: Outputs, request: DetectRequest | None) -> None:
+    if isinstance(task, SegmentTask):
+        if outputs.blurred or request is not None:
+            raise RequestError("blurring and thresholds of boxes are for detection, but this task is segmentation")
+        return
+    if outputs.class_maps:
+        raise RequestError("class maps are for segmentation, but this task is detection")
+    sought = task.classes if request is None or request.classes is None else request.classes
+    if lacking := [name for name in outputs.blurred if name not in sought]:
+        raise RequestError(f"{lacking[0]!r} is to be blurred, but the run looks for {', '.join(sought)} alone; add it")
+
+
 class _Keeper:
     """Writes results as they come; everything that stays open is on the caller's stack."""
 
-    def __init__(
-        self, outputs: Outputs, task: SegmentTask, source: Source, length: int | None, stack: ExitStack
-    ) -> None:
+    def __init__(self, outputs: Outputs, task: Task, source: Source, length: int | None, stack: ExitStack) -> None:
         self._outputs = outputs
-        self._sheet: Path | None = None
+        self._kind = KINDS[task.spec.kind]
         self._colors = np.array(task.spec.colors, np.uint8)
+        self._sheet: Path | None = None
         self._tiles = _Tiles(length)
         self._names: set[str] | None = None if source.is_video else set()
         folder = ensure_folder(outputs.folder)
         self._lines = stack.enter_context(JsonLinesWriter(folder / "results.jsonl"))
-        self._video: VideoWriter | None = None
-        if outputs.overlays and source.is_video:
-            self._video = stack.enter_context(VideoWriter(folder / "overlay.mp4", source.frame_rate or 25.0))
-        self._folders = [ensure_folder(folder / "class_maps")] if outputs.class_maps else []
-        if outputs.overlays and not source.is_video:
-            self._folders.append(ensure_folder(folder / "overlays"))
+        self._class_maps = ensure_folder(folder / "class_maps") if outputs.class_maps else None
+        rate = (source.frame_rate or 25.0) if source.is_video else None
+        self._overlays = _Pictures(folder, "overlay", "overlays", rate, stack) if outputs.overlays else None
+        self._blurred = _Pictures(folder, "blurred", "blurred", rate, stack) if outputs.blurred else None
 
-    def keep(self, frame: SourceFrame, result: Segmentation) -> None:
-        frame = replace(frame, name=self._own_name(frame.name))
-        self._lines.write(record(frame, result))
-        if self._outputs.class_maps:
-            write_png(self._outputs.folder / "class_maps" / f"{frame.name}.png", result.class_map, self._colors)
-        if self._outputs.overlays or self._outputs.contact_sheet:
-            self._keep_picture(frame, result)
+    def keep(self, frame: SourceFrame, result: Result) -> None:
+        frame = replace(frame, name=self._own_name(frame.name), image=self._shown(frame.image, result))
+        self._lines.write(record(frame, result, self._kind))
+        if self._class_maps is not None and isinstance(result, Segmentation):
+            write_png(self._class_maps / f"{frame.name}.png", result.class_map, self._colors)
+        if self._blurred is not None:
+            self._blurred.write(frame.name, frame.image)
+        if self._overlays is not None or self._outputs.contact_sheet:
+            picture = self._kind.picture(frame.image, result, self._outputs.look)
+            if self._outputs.contact_sheet:
+                self._tiles.offer(picture)
+            if self._overlays is not None:
+                self._overlays.write(frame.name, picture)
 
     def keep_fault(self, fault: SourceFault) -> None:
         self._lines.write({"name": fault.name, "error": fault.reason})
@@ -143,10 +178,17 @@ class _Keeper:
 
     def written(self) -> list[Path]:
         """What this run wrote; a file of an earlier run in the same folder is not among it."""
-        files = [self._lines.path] if self._lines.lines_written else []
-        if self._video is not None and self._video.frames_written:
-            files.append(self._video.path)
-        return [*files, *self._folders, *([self._sheet] if self._sheet else [])]
+        lines = [self._lines.path] if self._lines.lines_written else []
+        pictures = [kept.path for kept in (self._overlays, self._blurred) if kept is not None and kept.has_written]
+        return [*lines, *pictures, *(path for path in (self._class_maps, self._sheet) if path is not None)]
+
+    def _shown(self, image: Pixels, result: Result) -> Pixels:
+        """What pictures may show of a frame. Boxes may be missing from a result that is not finite."""
+        if not self._outputs.blurred or isinstance(result, Segmentation):
+            return image
+        if not result.finite:
+            return blur_all(image)
+        return blur_boxes(image, np.concatenate([result.of(name) for name in self._outputs.blurred]))
 
     def _own_name(self, name: str) -> str:
         """``name``, with a number where an earlier still had it, so that files of two folders keep their results."""
@@ -158,27 +200,38 @@ class _Keeper:
         self._names.add(own)
         return own
 
-    def _keep_picture(self, frame: SourceFrame, result: Segmentation) -> None:
-        picture = overlay(frame.image, result.class_map, self._colors, self._outputs.opacity)
-        if self._outputs.has_legend:
-            picture = legend(picture, result.classes, self._colors, present=np.unique(result.class_map))
-        if self._outputs.contact_sheet:
-            self._tiles.offer(picture)
+
+class _Pictures:
+    """One picture a frame: a video at ``frame_rate``, or without one a folder of PNGs."""
+
+    def __init__(self, parent: Path, video: str, folder: str, frame_rate: float | None, stack: ExitStack) -> None:
+        self._video: VideoWriter | None = None
+        if frame_rate is None:
+            self.path = ensure_folder(parent / folder)
+        else:
+            self.path = parent / f"{video}.mp4"
+            self._video = stack.enter_context(VideoWriter(self.path, frame_rate))
+
+    @property
+    def has_written(self) -> bool:
+        return self._video is None or self._video.frames_written > 0
+
+    def write(self, name: str, picture: Pixels) -> None:
         if self._video is not None:
             self._video.write(picture)
-        elif self._outputs.overlays:
-            write_png(self._outputs.folder / "overlays" / f"{frame.name}.png", picture)
+        else:
+            write_png(self.path / f"{name}.png", picture)
 
 
 class _Tiles:
     """Up to ``SHEET_TILES`` pictures, spread over a run whose length may be unknown: the distance doubles when full."""
 
     def __init__(self, length: int | None) -> None:
-        self.pictures: list[npt.NDArray[np.uint8]] = []
+        self.pictures: list[Pixels] = []
         self._distance = -(-(length or 1) // SHEET_TILES)
         self._seen = 0
 
-    def offer(self, picture: npt.NDArray[np.uint8]) -> None:
+    def offer(self, picture: Pixels) -> None:
         if self._seen % self._distance == 0:
             if len(self.pictures) == SHEET_TILES:
                 self.pictures = self.pictures[::2]
@@ -188,16 +241,16 @@ class _Tiles:
         self._seen += 1
 
 
-def record(frame: SourceFrame, result: Segmentation) -> dict[str, Any]:
+def record(frame: SourceFrame, result: Result, kind: Kind) -> dict[str, Any]:
     """A result as one JSON line: all but the pixels."""
-    height, width = result.class_map.shape
+    height, width = frame.image.shape[:2]
     return {
         "name": frame.name,
         "frame_id": frame.frame_id,
         "width": width,
         "height": height,
         "finite": result.finite,
-        "class_shares": {name: round(share, 6) for name, share in result.class_shares().items()},
+        **kind.record(result),
         "timing": {name: round(value, 3) for name, value in asdict(result.timing).items()},
         "age_ms": None if result.origin.age_ms is None else round(result.origin.age_ms, 3),
         "engine": result.origin.engine,

@@ -1,8 +1,11 @@
 """What a bundle promises: the task contract, said once and lowered for each target.
 
 frame uint8 (H, W, 3) ──► resized (bilinear, half-pixel centres, edges clamped, no antialiasing, in float32)
-      ──► channels in the network's order ──► (pixel / scale - mean) / std ──► scores (N, C, h, w)
-      ──► scores resized to (H, W) the same way ──► one class a pixel: argmax, or a threshold for one class
+      ──► channels in the network's order ──► (pixel / scale - mean) / std ──► the network
+
+segment: scores (N, C, h, w) resized to (H, W) the same way ──► one class a pixel: argmax, or a threshold for one class
+detect:  a box and a best class for each cell ──► the most confident ones ──► suppression, where the network needs it
+      ──► boxes in the frame's pixels
 """
 
 from __future__ import annotations
@@ -10,24 +13,44 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from saccade.letterbox import Anchor
+
 PixelFormat = Literal["rgb24", "bgr24", "nv12"]
 ChannelOrder = Literal["rgb", "bgr"]
 Decision = Literal["argmax", "threshold"]
 Scores = Literal["logits", "probabilities"]
+Suppression = Literal["class", "agnostic", "none"]
 Scalar = str | int | float | bool
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = ("rgb24", "bgr24", "nv12")
 """Formats that the contract knows. A bundle lists those that its graphs take."""
+
+SUPPRESSIONS: tuple[Suppression, ...] = ("class", "agnostic", "none")
+MAX_DETECTIONS = 1000
+"""The most boxes that a frame may give, and the most candidates that suppression compares."""
 
 MAX_CLASSES = 255
 """Class ids are uint8, and 255 is kept for void."""
 
 
 @dataclass(frozen=True)
-class Resize:
-    """How a frame of another shape meets the network's: "stretch" changes its aspect. Other modes bring fields."""
+class Stretch:
+    """A frame of another shape is resized to the network's, which changes its aspect."""
 
     mode: Literal["stretch"] = "stretch"
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """A frame keeps its aspect, see ``saccade.letterbox``; the rest of the input has the grey ``pad``, 0 to 255."""
+
+    pad: int = 114
+    anchor: Anchor = "start"
+    mode: Literal["letterbox"] = "letterbox"
+
+
+Resize = Stretch | Letterbox
+"""How a frame of another shape meets the network's."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +66,7 @@ class ImageSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pixel_formats: tuple[PixelFormat, ...] = ("rgb24", "bgr24")
-    resize: Resize = field(default_factory=lambda: Resize())
+    resize: Resize = field(default_factory=lambda: Stretch())
 
 
 @dataclass(frozen=True)
@@ -69,8 +92,27 @@ class SegmentSpec:
         return len(self.classes) if self.decision == "argmax" else 1
 
 
-TaskSpec = SegmentSpec
-"""The contracts of all tasks; more join as a union."""
+@dataclass(frozen=True)
+class DetectSpec:
+    """Objects as boxes, each with its best class.
+
+    ``confidence``, ``iou`` and ``max_detections`` are defaults that a call may change. ``suppression`` compares boxes
+    of one class ("class"), all boxes ("agnostic"), or is not needed ("none": the network gives one box an object).
+    """
+
+    image: ImageSpec
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    confidence: float = 0.25
+    iou: float = 0.65
+    max_detections: int = 300
+    suppression: Suppression = "class"
+
+    kind: Literal["detect"] = "detect"
+
+
+TaskSpec = SegmentSpec | DetectSpec
+"""The contracts of all tasks."""
 
 
 @dataclass(frozen=True)

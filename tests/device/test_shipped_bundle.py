@@ -1,10 +1,11 @@
-"""The ready-made bundle where there is no PyTorch: it verifies, runs and repeats itself on this Python and engine."""
+"""The ready-made bundles where there is no PyTorch: they verify, run and repeat themselves here."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import saccade
 from saccade import scenes
@@ -14,8 +15,9 @@ from saccade.sources import open_source
 from saccade.verify import verify
 
 
-def test_its_golden_frames_repeat_here(shipped_bundle: Path) -> None:
-    bundle = saccade.open_bundle(shipped_bundle)
+@pytest.mark.parametrize("name", ["shipped_bundle", "plates_bundle"])
+def test_its_golden_frames_repeat_here(name: str, request: pytest.FixtureRequest) -> None:
+    bundle = saccade.open_bundle(request.getfixturevalue(name))
     for variant in bundle.manifest.variants:
         with saccade.open(bundle, device="cpu", variant=variant.name) as task:
             assert all(check.passed for check in verify(bundle, task))
@@ -57,3 +59,15 @@ def test_a_drive_is_run_and_kept(shipped_bundle: Path, tmp_path: Path) -> None:
     assert {path.name for path in summary.files} == {"results.jsonl", "overlay.mp4", "class_maps", "contact_sheet.png"}
     assert all(path.exists() for path in summary.files)
     assert len(list((tmp_path / "out" / "class_maps").iterdir())) == 5
+
+
+def test_plates_are_found_kept_and_blurred_without_pytorch(plates_bundle: Path, tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "out", blurred=("license_plate",))
+    with saccade.open(plates_bundle, device="cpu") as task, open_source("scenes:frames=3,size=320x180") as source:
+        assert isinstance(task, saccade.DetectTask)
+        found = task(scenes.render(1, 0, (180, 320)).image, confidence=0.0, max_detections=7)
+        assert len(found) == 7
+        assert found.names == ["license_plate"] * 7
+        summary = run_source(task, source, outputs)
+    assert summary.frames == 3
+    assert all(path.exists() for path in summary.files)

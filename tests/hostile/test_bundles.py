@@ -188,7 +188,8 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "unknown field": lambda m: m.update(extra=1),
     "missing field": lambda m: m.pop("task"),
     "other format": lambda m: m.update(format="zip"),
-    "unknown task": lambda m: m["task"].update(kind="detect"),
+    "unknown task": lambda m: m["task"].update(kind="classify"),
+    "task of another kind": lambda m: m["task"].update(kind="detect"),
     "one colour too few": lambda m: m["task"]["colors"].pop(),
     "colour beyond a byte": lambda m: m["task"]["colors"][0].__setitem__(0, 256),
     "repeated class": lambda m: m["task"]["classes"].__setitem__(0, m["task"]["classes"][1]),
@@ -233,6 +234,44 @@ def test_manifests_that_break_a_rule_are_refused(
         change(manifest)
 
     refusal(with_manifest(tiny_bundle, tmp_path / "x.saccade", changed))
+
+
+DETECTOR_CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "confidence above one": lambda m: m["task"].update(confidence=1.5),
+    "confidence that is no number": lambda m: m["task"].update(confidence="high"),
+    "negative overlap": lambda m: m["task"].update(iou=-0.1),
+    "no detection at most": lambda m: m["task"].update(max_detections=0),
+    "very many detections": lambda m: m["task"].update(max_detections=10**6),
+    "unknown suppression": lambda m: m["task"].update(suppression="soft"),
+    "unknown resize": lambda m: m["task"]["image"].update(resize={"mode": "crop"}),
+    "letterbox without its grey": lambda m: m["task"]["image"]["resize"].pop("pad"),
+    "letterbox of no grey": lambda m: m["task"]["image"]["resize"].update(pad=256),
+    "letterbox anchored elsewhere": lambda m: m["task"]["image"]["resize"].update(anchor="end"),
+    "stretch with a grey": lambda m: m["task"]["image"].update(resize={"mode": "stretch", "pad": 114}),
+    "threshold of segmentation": lambda m: m["task"].update(threshold=0.5),
+    "variant without candidates": lambda m: m["variants"][0]["parameters"].pop("candidates"),
+    "candidates without number": lambda m: m["variants"][0]["parameters"].update(candidates="all"),
+    "candidates that are true": lambda m: m["variants"][0]["parameters"].update(candidates=True),
+    "no candidates": lambda m: m["variants"][1]["parameters"].update(candidates=0),
+    "unknown end": lambda m: m["variants"][0]["parameters"].update(ends_in="boxes"),
+    "golden boxes of three sides": lambda m: m["golden"][0]["results"]["xyxy"].update(shape=[4, 3]),
+    "golden boxes without classes": lambda m: m["golden"][0]["results"].pop("class_id"),
+    "golden frame without pixels": lambda m: m["golden"][0]["inputs"]["frame"].update(shape=[0, 48, 3]),
+    "golden floor that is no number": lambda m: m["golden"][0]["parameters"].update(floor="low"),
+    "golden without a threshold": lambda m: m["golden"][0]["parameters"].pop("confidence"),
+    "corners anywhere": lambda m: m["variants"][0]["tolerances"].update(box_px=1e9),
+}
+
+
+@pytest.mark.parametrize("change", DETECTOR_CHANGES.values(), ids=DETECTOR_CHANGES.keys())
+def test_manifests_of_detectors_that_break_a_rule_are_refused(
+    tiny_detector_bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    def changed(manifest: dict[str, Any]) -> None:
+        change(manifest)
+
+    refusal(with_manifest(tiny_detector_bundle, tmp_path / "x.saccade", changed))
+    assert saccade.open_bundle(with_manifest(tiny_detector_bundle, tmp_path / "y.saccade", lambda _: None))
 
 
 @pytest.mark.parametrize(

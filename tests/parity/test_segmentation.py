@@ -13,13 +13,13 @@ from PIL import Image
 
 import saccade
 from saccade import scenes
+from saccade.datasets import SegmentationFolder
 from saccade.metrics import ConfusionMatrix
 from saccade.sources import SourceFrame, open_source
 from saccade.verify import equal_share
 from saccade_export.network import load_weights
-from saccade_export.prove import shuffled
+from saccade_export.shuffling import shuffled
 from saccade_export.twin import SegmentTwin
-from saccade_models.datasets.segmentation_folder import SegmentationFolder
 from saccade_models.edanet import EDANet
 from saccade_models.train.segmentation import score
 

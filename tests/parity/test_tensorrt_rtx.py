@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.tiny import export_tiny, tiny_spec
+from tests.tiny import export_tiny, export_tiny_detector, tiny_spec
 
 import saccade
 from saccade.opening import graph_of
@@ -48,3 +48,11 @@ def test_one_class_and_confidence_build_too(tmp_path: Path) -> None:
     assert build(export_tiny(tmp_path, spec=spec, arguments={"classes": 1}), "fp32-gpu") > 1000
     (tmp_path / "many").mkdir()
     assert build(export_tiny(tmp_path / "many", spec=tiny_spec(has_confidence=True)), "fp32-gpu") > 1000
+
+
+def test_the_detectors_gpu_graph_builds_and_its_cpu_graph_does_not(tmp_path: Path) -> None:
+    for head in ("yolox", "yolox-one-to-one", "yolov8"):
+        path = export_tiny_detector(tmp_path, head, name=head)
+        assert build(path, "fp32-gpu") > 1000
+        with pytest.raises(ValueError, match="UInt8"):
+            build(path, "fp32-cpu")

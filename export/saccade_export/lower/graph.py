@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from saccade_export.capture import IMAGE, IR_VERSION, OPSET, SCORES
+from saccade_export.capture import IMAGE, IR_VERSION, OPSET
 
 Dimensions = Sequence[int | str]
 
@@ -36,17 +36,30 @@ class GraphWriter:
         self._initializers.append(constant)
         return constant
 
+    def axes(self, *values: int) -> ir.Value:
+        """Integers int64 (n,), such as axes and bounds of slices; one constant for each list."""
+        name = "int_" + "_".join(str(value).replace("-", "minus") for value in values)
+        found = next((constant for constant in self._initializers if constant.name == name), None)
+        return self.constant(name, values, np.int64) if found is None else found
+
     def add(self, operator: str, name: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
         """One node with one output; ``name`` names both."""
-        node = ir.node(operator, inputs, attributes=attributes, name=name)
-        node.outputs[0].name = name
-        self._nodes.append(node)
-        return node.outputs[0]
+        return self.add_several(operator, (name,), *inputs, **attributes)[0]
 
-    def add_network(self, network: ir.Model, image: ir.Value) -> ir.Value:
-        """All nodes of a captured network, fed with ``image``; returns its scores. The model is used up."""
+    def add_several(
+        self, operator: str, names: Sequence[str], *inputs: ir.Value | None, **attributes: Any
+    ) -> tuple[ir.Value, ...]:
+        """One node with an output for each of ``names``; the first names the node."""
+        node = ir.node(operator, inputs, attributes=attributes, num_outputs=len(names), name=names[0])
+        for value, name in zip(node.outputs, names, strict=True):
+            value.name = name
+        self._nodes.append(node)
+        return tuple(node.outputs)
+
+    def add_network(self, network: ir.Model, image: ir.Value) -> tuple[ir.Value, ...]:
+        """All nodes of a captured network, fed with ``image``; returns its outputs. The model is used up."""
         graph = network.graph
-        scores = next(value for value in graph.outputs if value.name == SCORES)
+        outputs = tuple(graph.outputs)
         placeholder = next(value for value in graph.inputs if value.name == IMAGE)
         placeholder.replace_all_uses_with(image)
         self._initializers += graph.initializers.values()
@@ -55,7 +68,7 @@ class GraphWriter:
         graph.initializers.clear()
         graph.remove(nodes)
         self._nodes += nodes
-        return scores
+        return outputs
 
     def add_output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Dimensions) -> None:
         value.name = name

@@ -1,43 +1,13 @@
-"""What the lowerings of segmentation share: their inputs, their outputs, and the arithmetic of the task contract."""
+"""What the lowerings of segmentation share: their outputs."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from saccade.spec import ImageSpec, SegmentSpec
+from saccade.spec import SegmentSpec
 from saccade_export.lower.graph import GraphWriter
-
-BILINEAR: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-LARGEST_FLOAT = float(np.finfo(np.float32).max)
-
-
-def add_frame_inputs(graph: GraphWriter) -> tuple[ir.Value, ir.Value]:
-    """``frames`` and ``channel_order``, the frame's channels in the network's order: [0, 1, 2] or [2, 1, 0]."""
-    frames = graph.add_input("frames", ir.DataType.UINT8, ("N", "H", "W", 3))
-    return frames, graph.add_input("channel_order", ir.DataType.INT64, (3,))
-
-
-def fixed_size(graph: GraphWriter, frames: ir.Value, size_hw: tuple[int, int]) -> ir.Value:
-    """The shape (N, 3, *size_hw) with the frames' own N."""
-    count = graph.add("Shape", "batch", frames, start=0, end=1)
-    rest = graph.constant("image_size", [3, *size_hw], np.int64)
-    return graph.add("Concat", "image_shape", count, rest, axis=0)
-
-
-def resize_planes(graph: GraphWriter, name: str, planes: ir.Value, shape: ir.Value) -> ir.Value:
-    return graph.add("Resize", name, planes, None, None, shape, **BILINEAR)
-
-
-def normalise(graph: GraphWriter, planes: ir.Value, order: ir.Value, image: ImageSpec) -> ir.Value:
-    """Channels in the network's order, then ``(pixel / scale - mean) / std`` as one subtraction and one product."""
-    mean = np.asarray(image.mean, np.float64) * image.scale
-    factor = 1 / (np.asarray(image.std, np.float64) * image.scale)
-    ordered = graph.add("Gather", "frame_ordered", planes, order, axis=1)
-    centred = graph.add("Sub", "frame_centred", ordered, graph.constant("mean", mean.reshape(3, 1, 1), np.float32))
-    return graph.add("Mul", "image", centred, graph.constant("factor", factor.reshape(3, 1, 1), np.float32))
+from saccade_export.lower.image_parts import LARGEST_FLOAT
 
 
 def add_finite_output(graph: GraphWriter, scores: ir.Value) -> None:

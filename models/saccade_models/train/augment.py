@@ -33,7 +33,7 @@ def random_view(
     image, labels = _scaled_crop(image, labels, augmentation, random)
     if random.random() < augmentation.mirror:
         image, labels = image[:, ::-1], labels[:, ::-1]
-    return _other_light(image, augmentation.light, random), np.ascontiguousarray(labels)
+    return other_light(image, augmentation.light, random), np.ascontiguousarray(labels)
 
 
 def _scaled_crop(
@@ -42,11 +42,11 @@ def _scaled_crop(
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    scale = _log_uniform(augmentation.scale, random)
-    aspect = _log_uniform(augmentation.aspect, random) ** 0.5
+    scale = log_uniform(augmentation.scale, random)
+    aspect = log_uniform(augmentation.aspect, random) ** 0.5
     view_h, view_w = augmentation.crop_hw
-    (top, bottom, out_top, out_bottom) = _span(image.shape[0], view_h, scale * aspect, random)
-    (left, right, out_left, out_right) = _span(image.shape[1], view_w, scale / aspect, random)
+    (top, bottom, out_top, out_bottom) = span(image.shape[0], view_h, scale * aspect, random)
+    (left, right, out_left, out_right) = span(image.shape[1], view_w, scale / aspect, random)
     box, size = (left, top, right, bottom), (out_right - out_left, out_bottom - out_top)
 
     view = np.zeros((view_h, view_w, 3), np.uint8)
@@ -57,22 +57,28 @@ def _scaled_crop(
     return view, view_labels
 
 
-def _span(length: int, view: int, scale: float, random: np.random.Generator) -> tuple[float, float, int, int]:
-    """Where a view reads from along one axis, and where in the view that lands: (start, stop, out start, out stop)."""
+def span(
+    length: int, view: int, scale: float, random: np.random.Generator, focus: float | None = None
+) -> tuple[float, float, int, int]:
+    """Where a view reads from along one axis, and where in the view that lands: (start, stop, out start, out stop).
+
+    With ``focus``, a position along the axis, the view holds that position.
+    """
     wanted = view / scale
     if wanted <= length:
-        start = random.uniform(0, length - wanted)
+        low, high = (0.0, length - wanted) if focus is None else (max(0.0, focus - wanted), min(focus, length - wanted))
+        start = random.uniform(low, max(low, high))
         return start, start + wanted, 0, view
     filled = max(1, int(length * scale))
     out_start = int(random.integers(0, view - filled + 1))
     return 0, length, out_start, out_start + filled
 
 
-def _log_uniform(bounds: tuple[float, float], random: np.random.Generator) -> float:
+def log_uniform(bounds: tuple[float, float], random: np.random.Generator) -> float:
     return float(np.exp(random.uniform(np.log(bounds[0]), np.log(bounds[1]))))
 
 
-def _other_light(image: npt.NDArray[np.uint8], strength: float, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+def other_light(image: npt.NDArray[np.uint8], strength: float, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Gamma, gain per channel (white balance), contrast and saturation, each within ``1 ± strength``."""
     gamma, gain, contrast, saturation = 1 + random.uniform(-strength, strength, 4)
     balance = gain * (1 + random.uniform(-0.3, 0.3, 3) * strength)

@@ -20,11 +20,12 @@ COMMANDS = {
     "info": "saccade.cli.info:info",
     "verify": "saccade.cli.verify:verify_command",
     "run": "saccade.cli.run:run",
+    "eval": "saccade.cli.eval:eval_command",
     "doctor": "saccade.cli.doctor:doctor",
 }
 """The runtime's own commands. Other packages add theirs through the entry-point group ``saccade.commands``."""
 
-ORDER = ("train", "export", "info", "verify", "run", "doctor")
+ORDER = ("train", "export", "info", "verify", "run", "eval", "doctor")
 INTERRUPTED = 130
 
 
@@ -90,5 +91,5 @@ def _emit_failure(kind: str, message: str, exit_code: int) -> None:
 
 
 def _extra_for(arguments: list[str]) -> str:
-    extra = {"export": "export", "train": "models"}.get(arguments[0] if arguments else "", "video")
+    extra = {"export": "export", "train": "models", "eval": "eval"}.get(arguments[0] if arguments else "", "video")
     return f"run pip install 'saccade[{extra}]'"

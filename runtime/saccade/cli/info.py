@@ -10,6 +10,8 @@ import click
 from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, json_option
+from saccade.kinds import KINDS
+from saccade.spec import Letterbox, Resize
 
 
 @click.command(short_help="Show what a bundle is, after checking every byte of it.")
@@ -34,21 +36,20 @@ def info(bundle: Path, as_json: bool) -> None:
 
 def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     manifest, task = bundle.manifest, bundle.manifest.task
+    kind = KINDS[task.kind]
     height, width = task.image.size_hw
     lines = [
         ("bundle", f"{manifest.name} ({bundle.size_bytes / 1e6:.1f} MB, all parts intact)"),
         ("identity", bundle.identity),
-        ("task", f"{task.kind}, {task.decision} of {len(task.classes)} classes: {', '.join(task.classes)}"),
+        *kind.describe(task),
         ("frames", f"uint8 (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
-        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, resize {task.image.resize.mode}"),
+        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, {_resize(task.image.resize)}"),
         ("golden", f"{len(manifest.golden)} frames, each held against PyTorch's result"),
     ]
-    if task.threshold is not None:
-        lines.append(("threshold", f"{task.threshold:g}"))
     if manifest.metrics:
         lines.append(("measured", ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items()))))
     for variant in manifest.variants:
-        held = ", ".join(f"{name} >= {value:g}" for name, value in variant.tolerances.items())
+        held = kind.held_to(variant.tolerances)
         scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(variant.metrics.items()))
         lines.append(
             ("variant", f"{variant.name}: for {variant.target}, opset {variant.opset}, {held}  {scores}".rstrip())
@@ -57,3 +58,10 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     lines += [(name.replace("_", " "), value) for name, value in stated.items() if not name.startswith("version.")]
     made_with = {n.partition(".")[2]: v for n, v in stated.items() if n.startswith("version.")}
     return [*lines, ("made with", ", ".join(f"{name} {value}" for name, value in sorted(made_with.items())))]
+
+
+def _resize(resize: Resize) -> str:
+    if isinstance(resize, Letterbox):
+        place = {"start": "at the top left", "centre": "in the centre"}[resize.anchor]
+        return f"resize letterbox ({place}, the rest {resize.pad} grey)"
+    return f"resize {resize.mode}"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from saccade.engines import DEVICES, ENGINES
+from saccade.errors import RequestError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +28,28 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class KindOption(click.Option):
+    """An option for bundles of one ``kind`` alone, which its help begins with."""
+
+    def __init__(self, *arguments: Any, kind: str, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "help": f"{_KIND_NAMES[kind]}: {settings['help']}"})
+        self.kind = kind
+
+
+_KIND_NAMES = {"segment": "Segmentation", "detect": "Detection"}
+
+
+def refuse_options_of_other_kinds(kind: str) -> None:
+    """Raises ``RequestError`` for an option on this command line that is for bundles of another kind than ``kind``."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if not isinstance(option, KindOption) or option.kind == kind:
+            continue
+        if context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            wanted, found = _KIND_NAMES[option.kind].lower(), _KIND_NAMES[kind].lower()
+            raise RequestError(f"{option.opts[0]} is for {wanted}, but this bundle's task is {found}; leave it out")
+
+
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")(command)
 
@@ -40,3 +64,27 @@ def engine_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def detect_options(command: Command) -> Command:
+    """``--conf --iou --max-det --classes --agnostic-nms``: what detection is asked for."""
+    own = "the bundle's"
+    for option in (
+        detect_option("--agnostic-nms", is_flag=True, help="boxes of different classes suppress each other too."),
+        detect_option("--classes", multiple=True, help="names or ids to keep, as in car,person.  [default: all]"),
+        detect_option("--max-det", type=click.IntRange(1), show_default=own, help="most boxes a frame."),
+        detect_option("--iou", type=FiniteRange(0, 1), show_default=own, help="overlap above which a box goes."),
+        detect_option("--conf", type=FiniteRange(0, 1), show_default=own, help="least confidence of a box."),
+    ):
+        command = option(command)
+    return command
+
+
+def detect_option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option for detection bundles alone."""
+    return click.option(name, cls=KindOption, kind="detect", **settings)
+
+
+def segment_option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option for segmentation bundles alone."""
+    return click.option(name, cls=KindOption, kind="segment", **settings)

@@ -11,11 +11,22 @@ import click
 
 from saccade.bundle import open_bundle
 from saccade.cli import INTERRUPTED, emit_json
-from saccade.cli.options import BundlePath, FiniteRange, engine_options, json_option
+from saccade.cli.options import (
+    BundlePath,
+    FiniteRange,
+    detect_option,
+    detect_options,
+    engine_options,
+    json_option,
+    refuse_options_of_other_kinds,
+    segment_option,
+)
+from saccade.kinds.detect import DetectRequest, check_request, pick_classes
+from saccade.kinds.look import Look
 from saccade.opening import open_task
 from saccade.running import Outputs, Summary, expected_length, run_source
 from saccade.sources import Source, open_source
-from saccade.tasks.segment import SegmentTask
+from saccade.tasks import Task
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -35,10 +46,17 @@ if TYPE_CHECKING:
 @engine_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")
 @click.option("--overlays/--no-overlays", default=True, help="Overlay pictures, or overlay.mp4 for a video.")
-@click.option("--class-maps", is_flag=True, help="Class maps as palette PNGs whose pixel values are class ids.")
 @click.option("--contact-sheet", is_flag=True, help="Nine overlays on one PNG.")
-@click.option("--legend/--no-legend", "has_legend", default=True, help="Class names and colours on overlays.")
-@click.option("--opacity", type=FiniteRange(0, 1), default=0.5, help="Of the class colours on overlays.")
+@click.option("--legend/--no-legend", "has_names", default=True, help="Class names on overlays.")
+@segment_option("--class-maps", is_flag=True, help="class maps as palette PNGs whose pixel values are class ids.")
+@segment_option("--opacity", type=FiniteRange(0, 1), default=0.5, help="of the class colours on overlays.")
+@detect_options
+@detect_option(
+    "--blur",
+    multiple=True,
+    help="classes to make unrecognisable where they were detected: blurred.mp4 or blurred pictures, "
+    "and overlays drawn over them.",
+)
 @json_option
 def run(
     bundle: Path,
@@ -50,28 +68,54 @@ def run(
     threads: int | None,
     limit: int | None,
     overlays: bool,
-    class_maps: bool,
     contact_sheet: bool,
-    has_legend: bool,
+    has_names: bool,
+    class_maps: bool,
     opacity: float,
+    conf: float | None,
+    iou: float | None,
+    max_det: int | None,
+    classes: tuple[str, ...],
+    agnostic_nms: bool,
+    blur: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run BUNDLE over a source and write results.jsonl, overlays and what else is asked for into a folder.
 
     What cannot be read is reported and the run goes on, with exit code 1 at its end. Ctrl-C leaves valid files.
     """
-    outputs = Outputs(output or _next_folder(Path("runs")), overlays, class_maps, contact_sheet, has_legend, opacity)
     opened = open_bundle(bundle)
+    spec = opened.manifest.task
+    refuse_options_of_other_kinds(spec.kind)
+    request: DetectRequest | None = None
+    if spec.kind == "detect":
+        wanted = pick_classes(classes, spec.classes)
+        request = DetectRequest(conf, iou, max_det, wanted or None, agnostic_nms or None)
+    outputs = Outputs(
+        output or _next_folder(Path("runs")),
+        overlays=overlays,
+        class_maps=class_maps,
+        contact_sheet=contact_sheet,
+        blurred=pick_classes(blur, spec.classes),
+        look=Look(has_names, opacity),
+    )
     with (
         open_source(source) as frames,
         open_task(opened, engine=engine, device=device, variant=variant, threads=threads) as task,
     ):
+        if request is not None and spec.kind == "detect":
+            check_request(request, spec, opened.variant(task.variant))
         if not as_json:
             chosen = task.describe()
             click.echo(
                 f"{task.variant} on {chosen.name} {chosen.version}, {chosen.device}, {chosen.threads} threads", err=True
             )
-        summary = _run_with_progress(task, frames, outputs, limit)
+        summary = _run_with_progress(task, frames, outputs, request, limit)
+    _report(summary, task, as_json)
+
+
+def _report(summary: Summary, task: Task, as_json: bool) -> None:
+    """Say how the run went, and end with the code for it where something was wrong."""
     for fault in summary.faults:
         click.echo(f"could not read {fault.name}: {fault.reason}", err=True)
     if as_json:
@@ -89,8 +133,9 @@ def _next_folder(parent: Path) -> Path:
     return next(folder for number in itertools.count(1) if not (folder := parent / f"run-{number}").exists())
 
 
-def _run_with_progress(task: SegmentTask, source: Source, outputs: Outputs, limit: int | None) -> Summary:
-
+def _run_with_progress(
+    task: Task, source: Source, outputs: Outputs, request: DetectRequest | None, limit: int | None
+) -> Summary:
     def speed(summary: Summary | None) -> str | None:
         return f"{summary.task_fps:.1f} fps" if summary else None
 
@@ -105,7 +150,7 @@ def _run_with_progress(task: SegmentTask, source: Source, outputs: Outputs, limi
         def advance(summary: Summary) -> None:
             bar.update(1, summary)
 
-        return run_source(task, source, outputs, limit=limit, progress=advance)
+        return run_source(task, source, outputs, request=request, limit=limit, progress=advance)
 
 
 def _print(summary: Summary) -> None:
@@ -116,12 +161,12 @@ def _print(summary: Summary) -> None:
         f"{summary.fps:.1f} fps with reading, drawing and writing"
     )
     if summary.not_finite:
-        click.echo(f"{summary.not_finite} frames gave scores that are not finite: their class maps mean nothing")
+        click.echo(f"{summary.not_finite} frames gave scores that are not finite: their results mean nothing")
     for path in summary.files:
         click.echo(f"wrote {path}")
 
 
-def _content(summary: Summary, task: SegmentTask) -> dict[str, object]:
+def _content(summary: Summary, task: Task) -> dict[str, object]:
     chosen = task.describe()
     return {
         "frames": summary.frames,

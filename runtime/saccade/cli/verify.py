@@ -11,7 +11,7 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, engine_options, json_option
 from saccade.opening import choose_variant, open_task
-from saccade.verify import FrameCheck, verify
+from saccade.verify import Check, verify
 
 
 @click.command("verify", short_help="Repeat a bundle's golden frames on this machine.")
@@ -45,18 +45,13 @@ def verify_command(
         raise SystemExit(1)
 
 
-def _checks(
-    bundle: Bundle, variant: str, *, engine: str, device: str, threads: int | None
-) -> list[tuple[str, FrameCheck]]:
+def _checks(bundle: Bundle, variant: str, *, engine: str, device: str, threads: int | None) -> list[tuple[str, Check]]:
     with open_task(bundle, engine=engine, device=device, variant=variant, threads=threads) as task:
         chosen = choose_variant(bundle, variant, task.describe().device)
         return [(chosen.name, check) for check in verify(bundle, task)]
 
 
-def _line(variant: str, check: FrameCheck) -> str:
+def _line(variant: str, check: Check) -> str:
+    height, width = check.size_hw
     verdict = "equal" if check.passed else "DIFFERS"
-    return (
-        f"{variant}  {check.frame}  {check.size_hw[1]}x{check.size_hw[0]}  {verdict}: "
-        f"{check.equal_pixels:.4%} of pixels (at least {check.least_equal_pixels:.2%})"
-        + ("" if check.finite else ", scores not finite")
-    )
+    return f"{variant}  {check.frame}  {width}x{height}  {verdict}: {check.sentence}"

@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny import TinyDict, TinyDynamic, TinyNet, TinyTuple, export_tiny, save_weights, seeded, tiny_spec
+from tests.tiny import (
+    TinyDict,
+    TinyDynamic,
+    TinyNet,
+    TinyTuple,
+    export_tiny,
+    save_weights,
+    seeded,
+    segment_request,
+    tiny_spec,
+)
 
 import saccade
 from saccade.errors import CaptureError, CheckError, OutputError, RequestError
-from saccade_export.segmentation import SegmentRequest, export_segmentation
+from saccade_export.exporting import export_bundle
+from saccade_export.segmentation import SegmentPlan
 from saccade_export.twin import SegmentTwin
 
 pytestmark = pytest.mark.torch
@@ -88,8 +99,8 @@ def test_a_bgr_network_gets_bgr(tmp_path: Path) -> None:
 def test_a_network_that_dynamo_refuses_falls_back_with_a_reason_and_the_same_proof(tmp_path: Path) -> None:
     said: list[str] = []
     weights = save_weights(seeded(TinyDynamic), tmp_path / "w.safetensors")
-    request = SegmentRequest("tests.tiny:TinyDynamic", weights, tiny_spec(), "dynamic")
-    report = export_segmentation(request, tmp_path / "d.saccade", said.append)
+    request = segment_request(weights, network="TinyDynamic")
+    report = export_bundle(request, tmp_path / "d.saccade", said.append)
     assert report.capture_fallback
     assert any("dynamo cannot capture" in line for line in said)
     assert all(proof.worst >= 0.999 and proof.frames >= 4 for proof in report.proofs)
@@ -107,11 +118,9 @@ def test_a_network_that_does_not_match_its_bundle_is_not_sealed(
 ) -> None:
     before = export_tiny(tmp_path).read_bytes()
 
-    def other_weights(self: SegmentTwin, network: torch.nn.Module, spec: object) -> None:
-        self.network, self.spec = seeded(TinyNet, seed=9), spec  # type: ignore[assignment]
-
-    monkeypatch.setattr(SegmentTwin, "__init__", other_weights)
-    with pytest.raises(CheckError, match="differs from PyTorch"):
+    honest = SegmentPlan.expect
+    monkeypatch.setattr(SegmentPlan, "expect", lambda plan, _, frame: honest(plan, seeded(TinyNet, seed=9), frame))
+    with pytest.raises(CheckError, match="differs from its network"):
         export_tiny(tmp_path)
     assert (tmp_path / "tiny.saccade").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
@@ -124,17 +133,14 @@ def test_a_proof_that_cannot_fail_is_refused(tmp_path: Path) -> None:
         network.head.bias.copy_(torch.tensor([5.0, 5.0, 5.0]))
     weights = save_weights(network, tmp_path / "w.safetensors")
     with pytest.raises(CheckError, match="cannot tell this network"):
-        export_segmentation(SegmentRequest("tests.tiny:TinyNet", weights, tiny_spec(), "flat"), tmp_path / "f.saccade")
+        export_bundle(segment_request(weights), tmp_path / "f.saccade")
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
-        export_segmentation(
-            SegmentRequest(
-                "tests.tiny:TinyNet", save_weights(seeded(TinyNet), tmp_path / "w.safetensors"), tiny_spec(), "x"
-            ),
-            tmp_path / "file" / "x.saccade",
+        export_bundle(
+            segment_request(save_weights(seeded(TinyNet), tmp_path / "w.safetensors")), tmp_path / "file" / "x.saccade"
         )
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from saccade import scenes
+from saccade.datasets import SegmentationFolder
 from saccade.errors import CheckError, DatasetError, RequestError
-from saccade_models.datasets.segmentation_folder import SegmentationFolder
 from saccade_models.train.augment import IGNORED, Augmentation, random_view
 from saccade_models.train.losses import class_weights, cross_entropy, lovasz_softmax
 from saccade_models.train.segmentation import Config, normalise, train

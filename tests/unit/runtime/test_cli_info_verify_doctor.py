@@ -128,6 +128,18 @@ class TestInfo:
         assert "32x48 (height x width), rgb" in called.out
         assert "torch " in called.out
 
+    def test_of_a_detector_it_shows_classes_thresholds_and_the_letterbox(
+        self, capfd: pytest.CaptureFixture[str], tiny_detector_bundle: Path
+    ) -> None:
+        called = call(capfd, "info", tiny_detector_bundle)
+        assert called.code == 0
+        assert "detect, boxes of 3 classes: class0, class1, class2\n" in called.out
+        assert "confidence from 0.25, at most 50 a frame, suppressed where boxes of one class overlap" in called.out
+        assert "64x96 (height x width), bgr, resize letterbox (at the top left, the rest 114 grey)" in called.out
+        assert "box_px <= " in called.out
+        as_json = call(capfd, "info", tiny_detector_bundle, "--json")
+        assert as_json.document["task"]["suppression"] == "class"
+
     def test_its_lines_have_whole_and_different_names(
         self, capfd: pytest.CaptureFixture[str], tiny_bundle: Path
     ) -> None:

@@ -1,0 +1,136 @@
+"""What every training run shares: its folder, its schedule, its averaged weights, and how it stops and goes on.
+
+Call ``check_folder`` before the work begins and ``open_run`` when the network is there.
+
+A run is a folder: ``config.json``, ``log.csv`` (one row an epoch), ``last.pt`` (all that resuming needs) and
+``best.safetensors`` (the weights with the best validation score, with their config and scores as metadata).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from saccade.errors import CheckError, RequestError
+from saccade_models.torch_files import read_torch_file
+
+
+@dataclass
+class State:
+    """What changes while training; all of it is in ``last.pt``."""
+
+    network: nn.Module
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    best: float = 0.0
+
+
+def new_state(network: nn.Module, learning_rate: float, weight_decay: float, averaging: float) -> State:
+    """AdamW that decays convolutions alone, not norms and biases, and an exponential average of the weights."""
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(averaging), use_buffers=True)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return State(network, averaged, torch.optim.AdamW(groups, lr=learning_rate))
+
+
+def step(state: State, loss: Tensor, clip: float) -> float:
+    """One step of the optimiser; returns the loss. Raises ``CheckError`` when the gradient is not finite."""
+    state.optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), clip)
+    if not torch.isfinite(norm):
+        raise CheckError(f"gradient norm is {norm.item()} in epoch {state.epoch + 1}; try without --bfloat16")
+    state.optimizer.step()
+    state.averaged.update_parameters(state.network)
+    return loss.item()
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, highest: float, step: int, steps: int, warmup: int) -> None:
+    """Linear warm-up over ``warmup`` steps, on a half cosine from ``highest`` to zero over all ``steps``."""
+    rate = highest * 0.5 * (1 + math.cos(math.pi * (step / steps)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * min(1.0, (step + 1) / warmup)
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise ``RequestError`` where training would overwrite a run, or has none to resume."""
+    last = out / "last.pt"
+    if last.exists() and not resume:
+        raise RequestError(f"{out} already holds a run; pass --resume to go on, or another --out")
+    if resume and not last.exists():
+        raise RequestError(f"nothing to resume: {last} does not exist")
+
+
+def open_run(out: Path, state: State, config: Any, resume: bool) -> None:
+    """Make the folder, or with ``resume`` fill ``state`` from it. Raises ``RequestError`` for other settings."""
+    if resume:
+        _load(state, config, out / "last.pt")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+
+
+def save(state: State, config: Any, path: Path) -> None:
+    """All that resuming needs, into ``path`` at once or not at all."""
+    unfinished = path.with_suffix(".tmp")
+    content = {
+        "network": state.network.state_dict(),
+        "averaged": state.averaged.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "epoch": state.epoch,
+        "best": state.best,
+        "config": asdict(config),
+    }
+    torch.save(content, unfinished)
+    unfinished.replace(path)
+
+
+def save_weights(network: nn.Module, config: Mapping[str, Any], metrics: Mapping[str, float], path: Path) -> None:
+    """Weights as safetensors, whose metadata says how they were made and what they score.
+
+    Export records what is under ``metrics`` in the bundle.
+    """
+    metadata = {"config": json.dumps(dict(config)), "metrics": json.dumps(dict(metrics))}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    unfinished = path.with_suffix(".tmp")
+    save_file(tensors, unfinished, metadata)
+    unfinished.replace(path)
+
+
+def log(row: Mapping[str, object], columns: Iterable[str], path: Path) -> None:
+    """One more row of ``log.csv``."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(columns))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _load(state: State, config: Any, path: Path) -> None:
+    content = read_torch_file(path)
+    changed = _changed(config, content["config"])
+    if changed:
+        raise RequestError(f"{path} was made with other settings of {', '.join(changed)}; resume with the same")
+    state.network.load_state_dict(content["network"])
+    state.averaged.load_state_dict(content["averaged"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.epoch = content["epoch"]
+    state.best = content["best"] if "best" in content else content["best_miou"]  # the name in the first runs
+
+
+def _changed(config: Any, stored: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that differ; one that is younger than the run had its default."""
+    defaults = {field.name: field.default for field in fields(config)}
+    return [name for name, value in asdict(config).items() if stored.get(name, defaults[name]) != value]

@@ -1,0 +1,271 @@
+"""Detection: frame to boxes.
+
+A graph for CPUs ends in detections: suppressed, sorted, padded to the number asked for, with a count. A graph for GPUs
+ends in a fixed number of candidates, since a size that depends on the data breaks CUDA graphs; what suppression is left
+is done here, over at most as many boxes. The variant's parameters say which (``ends_in``, ``candidates``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.boxes import suppress
+from saccade.engines.base import Array, Engine, OutputSpec
+from saccade.errors import FrameError, RequestError
+from saccade.frames import Frame
+from saccade.results import Detections
+from saccade.spec import DetectSpec, PixelFormat, Variant
+from saccade.tasks.frame_task import FrameTask, Pending, is_batch
+
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """What one call asks for, checked."""
+
+    confidence: float
+    iou: float
+    max_detections: int
+    agnostic: bool
+    wanted: npt.NDArray[np.bool_]
+
+
+class DetectTask(FrameTask[Detections]):
+    """A detection bundle, open for one thread: call it with a frame, ``clone`` it for another thread."""
+
+    def __init__(
+        self, spec: DetectSpec, engine: Engine, variant: Variant, *, pixel_format: PixelFormat = "rgb24"
+    ) -> None:
+        super().__init__(spec.image, engine, variant, pixel_format)
+        self.spec = spec
+        self._candidates = int(variant.parameters["candidates"])
+        self._ends_in_candidates = variant.parameters["ends_in"] == "candidates"
+        self._single_frames = variant.parameters.get("batch") == 1
+        self._thresholds: _Thresholds | None = None
+
+    @property
+    def candidates(self) -> int:
+        """The most boxes that a frame can give, before suppression."""
+        return self._candidates
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.spec.classes
+
+    @overload
+    def __call__(
+        self,
+        frame: Frame,
+        *,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        agnostic: bool | None = None,
+        pixel_format: str | None = None,
+        frame_id: int | None = None,
+        captured_ns: int | None = None,
+    ) -> Detections: ...
+
+    @overload
+    def __call__(
+        self,
+        frame: Sequence[Frame],
+        *,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        agnostic: bool | None = None,
+        pixel_format: str | None = None,
+        frame_id: int | None = None,
+        captured_ns: int | None = None,
+    ) -> list[Detections]: ...
+
+    def __call__(
+        self,
+        frame: Any,
+        *,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        agnostic: bool | None = None,
+        pixel_format: str | None = None,
+        frame_id: int | None = None,
+        captured_ns: int | None = None,
+    ) -> Detections | list[Detections]:
+        """The boxes in a frame, uint8 (H, W, 3), or in each of a batch: (N, H, W, 3), or a list of one size.
+
+        What is None is the bundle's. ``confidence``: least one, 0 to 1. ``iou``: overlap above which the less confident
+        box goes, and ``agnostic``: whether boxes of other classes count (bundles that suppress). ``max_detections``:
+        most boxes a frame. ``classes``: names or ids to keep. ``pixel_format``, ``frame_id``, ``captured_ns``: as for
+        ``SegmentTask``. Raises ``FrameError`` or ``RequestError``.
+        """
+        self.submit(
+            frame,
+            confidence=confidence,
+            iou=iou,
+            max_detections=max_detections,
+            classes=classes,
+            agnostic=agnostic,
+            pixel_format=pixel_format,
+            frame_id=frame_id,
+            captured_ns=captured_ns,
+        )
+        results = self.wait()
+        return results if is_batch(frame) else results[0]
+
+    def submit(
+        self,
+        frame: Any,
+        *,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        agnostic: bool | None = None,
+        pixel_format: str | None = None,
+        frame_id: int | None = None,
+        captured_ns: int | None = None,
+    ) -> None:
+        """Hand over a frame or a batch without waiting, where the engine works on its own. Then call ``wait``.
+
+        The arrays must stay unchanged until then. Takes and raises what calling the task does.
+        """
+        started = time.perf_counter_ns()
+        asked = self._asked(confidence, iou, max_detections, classes, agnostic)
+        if self._single_frames and is_batch(frame) and len(frame) > 1:
+            raise FrameError(
+                f"this bundle's network takes one frame at a time, but got {len(frame)}; call once for each"
+            )
+        self._hand_over(
+            frame,
+            self._inputs(asked),
+            lambda shape: self._outputs(shape[0], asked),
+            started=started,
+            pixel_format=pixel_format,
+            frame_id=frame_id,
+            captured_ns=captured_ns,
+        )
+        self._thresholds = asked
+
+    def clone(self) -> DetectTask:
+        """The same bundle for another thread: shared weights, buffers of its own."""
+        return DetectTask(self.spec, self._engine.clone(), self._variant, pixel_format=self.pixel_format)
+
+    def __enter__(self) -> DetectTask:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _asked(
+        self,
+        confidence: float | None,
+        iou: float | None,
+        max_detections: int | None,
+        classes: Sequence[str | int] | None,
+        agnostic: bool | None,
+    ) -> _Thresholds:
+        spec = self.spec
+        if spec.suppression == "none" and (iou is not None or agnostic is not None):
+            raise RequestError("iou and agnostic are for suppression, but this bundle's network needs none; drop them")
+        asked = _Thresholds(
+            confidence=spec.confidence if confidence is None else confidence,
+            iou=spec.iou if iou is None else iou,
+            max_detections=spec.max_detections if max_detections is None else max_detections,
+            agnostic=spec.suppression == "agnostic" if agnostic is None else agnostic,
+            wanted=_wanted(spec.classes, classes),
+        )
+        for name, value in (("confidence", asked.confidence), ("iou", asked.iou)):
+            if not 0 <= value <= 1:
+                raise RequestError(f"{name} must be 0 to 1, but got {value}")
+        if not 1 <= asked.max_detections <= self._candidates:
+            raise RequestError(
+                f"max_detections must be 1 to {self._candidates}, the candidates of variant {self.variant}, "
+                f"but got {asked.max_detections}"
+            )
+        return asked
+
+    def _inputs(self, asked: _Thresholds) -> dict[str, Array]:
+        least = np.array([asked.confidence], np.float32)
+        inputs: dict[str, Array] = {"least_confidence": least, "wanted": asked.wanted}
+        if self._ends_in_candidates:
+            return inputs
+        inputs["max_detections"] = np.array([asked.max_detections], np.int64)
+        if self.spec.suppression != "none":
+            inputs["iou"] = np.array([asked.iou], np.float32)
+            inputs["compare_classes"] = np.array([not asked.agnostic], np.int64)
+        return inputs
+
+    def _outputs(self, count: int, asked: _Thresholds) -> dict[str, OutputSpec]:
+        rows = self._candidates if self._ends_in_candidates else asked.max_detections
+        return {
+            "xyxy": OutputSpec((count, rows, 4), np.float32),
+            "confidence": OutputSpec((count, rows), np.float32),
+            "class_id": OutputSpec((count, rows), np.int64),
+            "count": OutputSpec((count,), np.int64),
+            "finite": OutputSpec((count,), np.bool_),
+        }
+
+    def _results(self, arrays: Mapping[str, Array], pending: Pending, computed: int) -> list[Detections]:
+        assert self._thresholds is not None
+        frame_hw = (pending.shape[1], pending.shape[2])
+        found = [self._kept(arrays, index, self._thresholds, frame_hw) for index in range(pending.shape[0])]
+        finite: list[bool] = arrays["finite"].tolist()
+        timing = self._timing(pending, computed)
+        return [
+            Detections(
+                xyxy=xyxy,
+                confidence=confidence,
+                class_id=class_id,
+                classes=self.spec.classes,
+                colors=self.spec.colors,
+                frame_hw=frame_hw,
+                finite=is_finite,
+                timing=timing,
+                origin=origin,
+            )
+            for (xyxy, confidence, class_id), is_finite, origin in zip(
+                found, finite, self._origins(pending), strict=True
+            )
+        ]
+
+    def _kept(
+        self, arrays: Mapping[str, Array], index: int, asked: _Thresholds, frame_hw: tuple[int, int]
+    ) -> tuple[Array, Array, Array]:
+        """Copies of one frame's boxes: those that count, and where the graph left it to the CPU those that stand."""
+        count = max(0, int(arrays["count"][index]))
+        names = ("xyxy", "confidence", "class_id")
+        xyxy, confidence, class_id = (cast(Array, arrays[name][index, :count].copy()) for name in names)
+        if not self._ends_in_candidates:
+            return xyxy, confidence, class_id
+        if self.spec.suppression == "none":
+            stands = np.arange(min(count, asked.max_detections))
+        else:
+            stands = suppress(xyxy, confidence, class_id, asked.iou, agnostic=asked.agnostic)[: asked.max_detections]
+        height, width = frame_hw
+        clipped: Array = np.clip(xyxy[stands], 0, np.array([width, height, width, height], np.float32))
+        return clipped, confidence[stands], class_id[stands]
+
+
+def _wanted(classes: tuple[str, ...], chosen: Sequence[str | int] | None) -> npt.NDArray[np.bool_]:
+    """Which classes a call keeps, bool (C,). Raises ``RequestError`` for a class that the model does not have."""
+    if chosen is None:
+        return np.ones(len(classes), np.bool_)
+    wanted = np.zeros(len(classes), np.bool_)
+    for item in [chosen] if isinstance(chosen, str | int) else chosen:
+        if isinstance(item, str) and item in classes:
+            wanted[classes.index(item)] = True
+        elif not isinstance(item, str) and 0 <= item < len(classes):
+            wanted[item] = True
+        else:
+            shown = ", ".join(classes[:20]) + (f", and {len(classes) - 20} more" if len(classes) > 20 else "")
+            raise RequestError(f"class {item!r} is not in the model; its {len(classes)} classes are {shown}")
+    return wanted
