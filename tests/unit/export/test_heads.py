@@ -51,7 +51,7 @@ def test_every_resize_takes_frames_of_every_shape(
     spec = detector_spec(resize=resize)
     report = export_detector(tmp_path, spec=spec)
     twin = DetectTwin(seeded(TinyDetector), spec, HEADS["yolox"](3, DETECTOR_SIZE_HW))
-    frame = frame_of(1, *size_hw)
+    frame = np.random.default_rng(1).integers(0, 256, (*size_hw, 3), np.uint8)
     expected = twin(frame)
     with saccade.open(report.bundle.path) as task:
         found = task(frame)
