@@ -179,7 +179,7 @@ def _between(model: Any, given: str, shape: tuple[int, ...], outputs: list[str])
 def _resized(frame: Frame, size_hw: tuple[int, int]) -> Frame:
     from PIL import Image
 
-    return np.array(Image.fromarray(frame).resize(size_hw[::-1], Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(frame).resize((size_hw[1], size_hw[0]), Image.Resampling.BILINEAR))
 
 
 @click.command()
