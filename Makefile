@@ -31,7 +31,7 @@ test: $(VENV)/.installed
 RUNTIME_VENV := .venv-runtime
 test-runtime:
 	$(PYTHON) -m venv $(RUNTIME_VENV)
-	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[ort,video,eval]' pytest pytest-timeout
+	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[ort,video,eval]' pytest pytest-timeout hypothesis
 	$(RUNTIME_VENV)/bin/python -m pytest tests/unit/runtime tests/device -m 'not torch'
 
 lint: $(VENV)/.installed
