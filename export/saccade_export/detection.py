@@ -72,10 +72,11 @@ class DetectPlan:
     def expect(self, network: Network, frame: Frame) -> Expected:
         """Boxes down to half of the floor, so that one at the edge of it is in both results."""
         twin = DetectTwin(network, self.spec, self.head)
-        every = twin(frame, confidence=0.0, candidates=SUPPRESSED_CANDIDATES["gpu"])["confidence"]
+        raw = twin.raw(frame)
+        every = twin.choose(frame, raw, 0.0, SUPPRESSED_CANDIDATES["gpu"])["confidence"]
         fifth = float(every[LEAST_COMPARED - 1]) if len(every) >= LEAST_COMPARED else 0.0
         floor = min(COMPARED_FROM, fifth)
-        found = twin(frame, confidence=floor / 2)
+        found = twin.choose(frame, raw, floor / 2)
         return Expected(
             {
                 "xyxy": found["xyxy"].astype(np.float32),

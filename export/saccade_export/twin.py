@@ -59,13 +59,28 @@ class DetectTwin:
     def __init__(self, network: Network, spec: DetectSpec, head: Head) -> None:
         self.network, self.spec, self.head = network, spec, head
 
-    @torch.inference_mode()
     def __call__(
         self, frame: npt.NDArray[np.uint8], confidence: float | None = None, candidates: int = 1000
     ) -> dict[str, npt.NDArray[Any]]:
-        image, scale, offset = self._image(frame)
-        outputs = self.network(image)
-        boxes, scores = self.head.eager((outputs,) if isinstance(outputs, Tensor) else outputs)
+        return self.choose(frame, self.raw(frame), confidence, candidates)
+
+    @torch.inference_mode()
+    def raw(self, frame: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """All boxes (1, A, 4) in pixels of the input and their scores (1, A, C): what the network alone decides."""
+        outputs = self.network(self._image(frame)[0])
+        return self.head.eager((outputs,) if isinstance(outputs, Tensor) else outputs)
+
+    @torch.inference_mode()
+    def choose(
+        self,
+        frame: npt.NDArray[np.uint8],
+        raw: tuple[Tensor, Tensor],
+        confidence: float | None = None,
+        candidates: int = 1000,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The detections among the ``raw`` boxes of a frame."""
+        _, scale, offset = self._image(frame)
+        boxes, scores = raw
         best, class_id = scores[0].max(-1)
         order = torch.sort(best, descending=True, stable=True).indices[:candidates]
         order = order[best[order] >= (self.spec.confidence if confidence is None else confidence)]

@@ -110,19 +110,19 @@ def train(
     run_folder.open_run(out, state, config, resume)
     raw = torch.compile(network.raw) if compiled else network.raw
 
-    while state.epoch < config.epochs:
-        epoch_started = time.monotonic()
-        loss = _run_epoch(state, raw, images, config, device)
-        row: dict[str, object] = {"epoch": state.epoch, "loss": f"{loss:.4f}"}
-        if state.epoch % config.score_every == 0 or state.epoch == config.epochs:
-            scores = _keep_best(state, validation, config, out)
-            row |= {"val_ap": f"{scores.ap:.4f}", "val_ap50": f"{scores.ap50:.4f}"}
-        row["seconds"] = f"{time.monotonic() - epoch_started:.1f}"
-        run_folder.log(row, LOG_COLUMNS, out / "log.csv")
-        run_folder.save(state, config, out / "last.pt")
-        if time.monotonic() - started > time_limit_s:
-            break
-    return state.best
+    def logged_scores() -> dict[str, str]:
+        scores = _keep_best(state, validation, config, out)
+        return {"val_ap": f"{scores.ap:.4f}", "val_ap50": f"{scores.ap50:.4f}"}
+
+    return run_folder.run_epochs(
+        state,
+        config,
+        out,
+        lambda: _run_epoch(state, raw, images, config, device),
+        logged_scores,
+        columns=LOG_COLUMNS,
+        stop_at=started + time_limit_s,
+    )
 
 
 def _run_epoch(state: State, raw: Callable[[Tensor], Any], images: BoxImages, config: Config, device: str) -> float:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,35 @@ def open_run(out: Path, state: State, config: Any, resume: bool) -> None:
         _load(state, config, out / "last.pt")
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+
+
+def run_epochs(
+    state: State,
+    config: Any,
+    out: Path,
+    epoch: Callable[[], float],
+    score: Callable[[], Mapping[str, str]],
+    *,
+    columns: Iterable[str],
+    stop_at: float,
+) -> float:
+    """Epochs until ``config.epochs``, or one that ends past ``stop_at`` (``time.monotonic``); returns the best score.
+
+    ``epoch`` trains one, counts it and returns its loss. ``score`` is asked every ``config.score_every`` epochs and at
+    the end, and gives what the log says of it. The log and ``last.pt`` are written after each.
+    """
+    while state.epoch < config.epochs:
+        started = time.monotonic()
+        loss = epoch()
+        row: dict[str, object] = {"epoch": state.epoch, "loss": f"{loss:.4f}"}
+        if state.epoch % config.score_every == 0 or state.epoch == config.epochs:
+            row |= score()
+        row["seconds"] = f"{time.monotonic() - started:.1f}"
+        log(row, columns, out / "log.csv")
+        save(state, config, out / "last.pt")
+        if time.monotonic() > stop_at:
+            break
+    return state.best
 
 
 def save(state: State, config: Any, path: Path) -> None:

@@ -83,18 +83,15 @@ def train(
     run_folder.open_run(out, state, config, resume)
     forward = torch.compile(state.network) if compiled else state.network
 
-    while state.epoch < config.epochs:
-        epoch_started = time.monotonic()
-        loss = _run_epoch(state, forward, training, weights, config)
-        row: dict[str, object] = {"epoch": state.epoch, "loss": f"{loss:.4f}"}
-        if state.epoch % config.score_every == 0 or state.epoch == config.epochs:
-            row["val_miou"] = f"{_keep_best(state, validation, config, out, device):.4f}"
-        row["seconds"] = f"{time.monotonic() - epoch_started:.1f}"
-        run_folder.log(row, LOG_COLUMNS, out / "log.csv")
-        run_folder.save(state, config, out / "last.pt")
-        if time.monotonic() - started > time_limit_s:
-            break
-    return state.best
+    return run_folder.run_epochs(
+        state,
+        config,
+        out,
+        lambda: _run_epoch(state, forward, training, weights, config),
+        lambda: {"val_miou": f"{_keep_best(state, validation, config, out, device):.4f}"},
+        columns=LOG_COLUMNS,
+        stop_at=started + time_limit_s,
+    )
 
 
 def _run_epoch(

@@ -15,7 +15,7 @@ from saccade.errors import RequestError
 from saccade.kinds.look import Look
 from saccade.results import Detections
 from saccade.spec import DetectSpec, Golden, Variant
-from saccade.tasks import DetectTask
+from saccade.tasks.detect import DetectTask, check_most, check_suppression_asked
 
 SHOWN_CLASSES = 20
 """How many classes a sentence names before it counts the rest."""
@@ -179,14 +179,9 @@ def pick_classes(asked: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...
 
 def check_request(request: DetectRequest, spec: DetectSpec, variant: Variant) -> None:
     """Raises ``RequestError`` for what this bundle's task would refuse at its first frame."""
-    if spec.suppression == "none" and (request.iou is not None or request.agnostic is not None):
-        raise RequestError("iou and agnostic are for suppression, but this bundle's network needs none; drop them")
-    candidates = int(variant.parameters["candidates"])
-    if request.max_detections is not None and not 1 <= request.max_detections <= candidates:
-        raise RequestError(
-            f"max_detections must be 1 to {candidates}, the candidates of variant {variant.name}, "
-            f"but got {request.max_detections}"
-        )
+    check_suppression_asked(spec, request.iou, request.agnostic)
+    if request.max_detections is not None:
+        check_most(request.max_detections, variant)
 
 
 def record(result: Detections) -> dict[str, Any]:

@@ -174,8 +174,7 @@ class DetectTask(FrameTask[Detections]):
         agnostic: bool | None,
     ) -> _Thresholds:
         spec = self.spec
-        if spec.suppression == "none" and (iou is not None or agnostic is not None):
-            raise RequestError("iou and agnostic are for suppression, but this bundle's network needs none; drop them")
+        check_suppression_asked(spec, iou, agnostic)
         asked = _Thresholds(
             confidence=spec.confidence if confidence is None else confidence,
             iou=spec.iou if iou is None else iou,
@@ -186,11 +185,7 @@ class DetectTask(FrameTask[Detections]):
         for name, value in (("confidence", asked.confidence), ("iou", asked.iou)):
             if not 0 <= value <= 1:
                 raise RequestError(f"{name} must be 0 to 1, but got {value}")
-        if not 1 <= asked.max_detections <= self._candidates:
-            raise RequestError(
-                f"max_detections must be 1 to {self._candidates}, the candidates of variant {self.variant}, "
-                f"but got {asked.max_detections}"
-            )
+        check_most(asked.max_detections, self._variant)
         return asked
 
     def _inputs(self, asked: _Thresholds) -> dict[str, Array]:
@@ -253,6 +248,22 @@ class DetectTask(FrameTask[Detections]):
         height, width = frame_hw
         clipped: Array = np.clip(xyxy[stands], 0, np.array([width, height, width, height], np.float32))
         return clipped, confidence[stands], class_id[stands]
+
+
+def check_suppression_asked(spec: DetectSpec, iou: float | None, agnostic: bool | None) -> None:
+    """Raises ``RequestError`` for what only bundles that suppress can be asked."""
+    if spec.suppression == "none" and (iou is not None or agnostic is not None):
+        raise RequestError("iou and agnostic are for suppression, but this bundle's network needs none; drop them")
+
+
+def check_most(max_detections: int, variant: Variant) -> None:
+    """Raises ``RequestError`` unless the variant's graph keeps as many candidates."""
+    candidates = int(variant.parameters["candidates"])
+    if not 1 <= max_detections <= candidates:
+        raise RequestError(
+            f"max_detections must be 1 to {candidates}, the candidates of variant {variant.name}, "
+            f"but got {max_detections}"
+        )
 
 
 def _wanted(classes: tuple[str, ...], chosen: Sequence[str | int] | None) -> npt.NDArray[np.bool_]:
