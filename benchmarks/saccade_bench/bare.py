@@ -1,6 +1,6 @@
-"""The whole way from frame to result against the bare engine: the same network on a ready tensor, in the same run.
+"""The whole way from frame to result against the bare engine: the same network on the same frames as ready tensors.
 
-python -m saccade_bench.bare yolox-nano.saccade --source drive.mp4 --size 720x1280
+python -m saccade_bench.bare yolox-nano.saccade --network yolox_nano.onnx --source drive.mp4 --size 720x1280
 
 Each arm has a process of its own, since idle threads of two sessions in one process get in each other's way, and they
 take turns in the order A B B A. A second process of the whole way shows what the machine's noise alone gives.
@@ -25,13 +25,15 @@ import numpy.typing as npt
 import saccade
 from saccade.cli import emit_json
 from saccade.errors import RequestError
+from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
+from saccade.spec import ImageSpec, Letterbox
 from saccade_bench.overhead import read_frames
 from saccade_export.capture import IMAGE
 from saccade_export.heads import HEADS
 
-OUTPUTS = {"scores"} | {name for kind in HEADS.values() for name in kind(1, (32, 32)).outputs}
-"""Names that export gives to a network's raw outputs."""
+OUTPUTS = (*(kind(1, (32, 32)).outputs for kind in HEADS.values()), ("scores",))
+"""Names that export gives to a network's raw outputs: by head, then for segmentation."""
 
 WARM_CALLS = 5
 Frame = npt.NDArray[np.uint8]
@@ -56,12 +58,22 @@ class Comparison:
     noise: float
 
 
-def compare(bundle: Path, frames: list[Frame], rounds: int, threads: int | None = None) -> Comparison:
-    """Time ``frames`` through the bundle, and its network alone, ``rounds`` times each in turn."""
+def compare(
+    bundle: Path, frames: list[Frame], rounds: int, threads: int | None = None, network: Path | None = None
+) -> Comparison:
+    """Time ``frames`` through the bundle, and a network alone, ``rounds`` times each in turn.
+
+    The network is the ONNX file ``network`` as its author gave it, or the one in the bundle.
+    """
     context = multiprocessing.get_context("spawn")
+    bare_session(bundle, threads, network)  # what is wrong with it shows here, not in the process
     arms = {
-        name: _Arm(context, target, (bundle, frames, threads))
-        for name, target in (("whole", _serve_whole), ("bare", _serve_bare), ("again", _serve_whole))
+        name: _Arm(context, target, arguments)
+        for name, target, arguments in (
+            ("whole", _serve_whole, (bundle, frames, threads)),
+            ("bare", _serve_bare, (bundle, frames, threads, network)),
+            ("again", _serve_whole, (bundle, frames, threads)),
+        )
     }
     order = itertools.cycle((("whole", "bare", "again"), ("again", "bare", "whole")))
     taken: dict[str, list[list[float]]] = {name: [] for name in arms}
@@ -113,11 +125,13 @@ def _serve_whole(connection: Connection, bundle: Path, frames: list[Frame], thre
         _serve(connection, [lambda frame=frame: task(frame) for frame in frames])
 
 
-def _serve_bare(connection: Connection, bundle: Path, frames: list[Frame], threads: int | None) -> None:
-    session, image, outputs = bare_session(bundle, threads)
-    random = np.random.default_rng(0)
-    ready = {IMAGE: random.uniform(0, 255, image).astype(np.float32)}
-    _serve(connection, [lambda: session.run(outputs, ready)] * len(frames))
+def _serve_bare(
+    connection: Connection, bundle: Path, frames: list[Frame], threads: int | None, network: Path | None
+) -> None:
+    session, image, outputs = bare_session(bundle, threads, network)
+    (given,) = session.get_inputs()
+    ready = [{given.name: ready_tensor(frame, image)} for frame in frames]
+    _serve(connection, [lambda given=given: session.run(outputs, given) for given in ready])
 
 
 def _serve(connection: Connection, calls: list[Callable[[], Any]]) -> None:
@@ -132,28 +146,48 @@ def _serve(connection: Connection, calls: list[Callable[[], Any]]) -> None:
         connection.send(times)
 
 
-def bare_session(bundle: Path, threads: int | None = None) -> tuple[Any, tuple[int, ...], list[str]]:
-    """The network of a bundle's CPU variant without what surrounds it: session, shape of ``image``, output names."""
-    import onnx
+def ready_tensor(frame: Frame, image: ImageSpec) -> npt.NDArray[np.float32]:
+    """An RGB frame as the network takes it, float32 (1, 3, h, w)."""
+    if isinstance(image.resize, Letterbox):
+        pixels = letterboxed(frame, image.size_hw, image.resize.pad, image.resize.anchor)
+    else:
+        pixels = _resized(frame, image.size_hw)
+    ordered = pixels if image.channel_order == "rgb" else pixels[..., ::-1]
+    normalised = (ordered / image.scale - np.array(image.mean)) / np.array(image.std)
+    return np.ascontiguousarray(np.moveaxis(normalised, -1, 0)[None], np.float32)
+
+
+def bare_session(
+    bundle: Path, threads: int | None = None, network: Path | None = None
+) -> tuple[Any, ImageSpec, list[str]]:
+    """The network alone, see ``compare``: session, what its input is, output names."""
     import onnxruntime
-    from onnx.external_data_helper import load_external_data_for_model
 
     opened = saccade.open_bundle(bundle)
-    variant = next(variant for variant in opened.manifest.variants if variant.target == "cpu")
-    with graph_of(opened, variant).on_disk() as path:
-        model = onnx.load(path, load_external_data=False)
-        load_external_data_for_model(model, str(path.parent))
-    made = {name for node in model.graph.node for name in node.output}
-    outputs = sorted(OUTPUTS & made)
-    if IMAGE not in made or not outputs:
-        raise RequestError(f"{bundle.name} has no values named {IMAGE} and {', '.join(sorted(OUTPUTS))}")
-    shape = (1, 3, *opened.manifest.task.image.size_hw)
-    bare = _between(model, IMAGE, shape, outputs)
     options: Any = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(bare.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session, shape, outputs
+    model, outputs = _network_of(opened) if network is None else (str(network), None)
+    session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session, opened.manifest.task.image, outputs or [output.name for output in session.get_outputs()]
+
+
+def _network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
+    """The network in a bundle's CPU variant without what surrounds it, serialized, and its outputs' names."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_model
+
+    variant = next(variant for variant in bundle.manifest.variants if variant.target == "cpu")
+    with graph_of(bundle, variant).on_disk() as path:
+        model = onnx.load(path, load_external_data=False)
+        load_external_data_for_model(model, str(path.parent))
+    made = {name for node in model.graph.node for name in node.output}
+    outputs = next((list(names) for names in OUTPUTS if made.issuperset(names)), [])
+    if IMAGE not in made or not outputs:
+        known = ", or ".join(" and ".join(names) for names in OUTPUTS)
+        raise RequestError(f"{bundle.manifest.name} has no values named {IMAGE} and {known}")
+    bare = _between(model, IMAGE, (1, 3, *bundle.manifest.task.image.size_hw), outputs)
+    return bare.SerializeToString(), outputs
 
 
 def _between(model: Any, given: str, shape: tuple[int, ...], outputs: list[str]) -> Any:
@@ -186,16 +220,25 @@ def _resized(frame: Frame, size_hw: tuple[int, int]) -> Frame:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--source", default="scenes:frames=20,size=1280x720", help="Frames to run; the first 20 are used.")
 @click.option("--size", metavar="HEIGHTxWIDTH", help="Resize the frames to this first.")
+@click.option("--network", type=click.Path(path_type=Path), help="ONNX file to run alone.  [default: the bundle's]")
 @click.option("--rounds", type=click.IntRange(2), default=20, help="Turns that each arm has.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all usable cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def main(bundle: Path, source: str, size: str | None, rounds: int, threads: int | None, as_json: bool) -> None:
+def main(
+    bundle: Path,
+    source: str,
+    size: str | None,
+    network: Path | None,
+    rounds: int,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Compare frame to result with the bare engine, on the CPU."""
     height, _, width = (size or "").partition("x")
     frames = read_frames(source, 20)
     if size:
         frames = [_resized(frame, (int(height), int(width))) for frame in frames]
-    result = compare(bundle, frames, rounds, threads)
+    result = compare(bundle, frames, rounds, threads, network)
     if as_json:
         emit_json(asdict(result))
         return

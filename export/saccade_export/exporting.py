@@ -22,6 +22,7 @@ from saccade_export.capture import OPSET
 from saccade_export.plan import Frame, Plan, PlannedVariant
 from saccade_export.prove import Case, Proof, prove, scene_frames
 from saccade_export.seal import seal
+from saccade_export.simplify import fold_focus
 from saccade_export.source import LoadedNetwork, NetworkRequest, load_network
 from saccade_export.weights import LOCATION, WeightStore
 
@@ -121,8 +122,10 @@ def _graphs(loaded: LoadedNetwork, planned: list[PlannedVariant]) -> tuple[dict[
     """One serialized graph for each variant, by name, and the weights that they share."""
     store = WeightStore()
     graphs: dict[str, bytes] = {}
+    network = loaded.captured.model.clone()
+    fold_focus(network)
     for variant in planned:
-        model = variant.lower(loaded.captured.model.clone())
+        model = variant.lower(network.clone())
         store.take_from(model)
         graphs[variant.name] = ir.to_proto(model).SerializeToString(deterministic=True)
     return graphs, store.data

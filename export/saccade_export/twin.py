@@ -43,10 +43,7 @@ class SegmentTwin:
 
     def _image(self, frame: npt.NDArray[np.uint8]) -> Tensor:
         pixels = _planes(frame, self.spec.image)
-        return _normalised(
-            functional.interpolate(pixels, size=self.spec.image.size_hw, mode="bilinear", align_corners=False),
-            self.spec.image,
-        )
+        return _normalised(_resized(pixels, self.spec.image.size_hw), self.spec.image)
 
 
 class DetectTwin:
@@ -105,13 +102,15 @@ class DetectTwin:
         inner_h, inner_w = contract.size_hw
         top = left = 0
         grey = 0
+        resize = _resized
         if isinstance(contract.resize, Letterbox):
+            resize = _resized_bytes
             ratio = min(Fraction(inner_h, height), Fraction(inner_w, width))
             inner_h, inner_w = (max(1, int(side * ratio)) for side in (height, width))
             if contract.resize.anchor == "centre":
                 top, left = (contract.size_hw[0] - inner_h) // 2, (contract.size_hw[1] - inner_w) // 2
             grey = contract.resize.pad
-        resized = functional.interpolate(pixels, size=(inner_h, inner_w), mode="bilinear", align_corners=False)
+        resized = resize(pixels, (inner_h, inner_w))
         image = torch.full((1, 3, *contract.size_hw), float(grey))
         image[..., top : top + inner_h, left : left + inner_w] = resized
         scale = torch.tensor([inner_w / width, inner_h / height] * 2)
@@ -122,6 +121,29 @@ def _planes(frame: npt.NDArray[np.uint8], contract: ImageSpec) -> Tensor:
     """An RGB frame (H, W, 3) as float32 (1, 3, H, W) in the network's channel order."""
     rgb = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float()
     return rgb if contract.channel_order == "rgb" else rgb.flip(1)
+
+
+def _resized(planes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    return functional.interpolate(planes, size=size_hw, mode="bilinear", align_corners=False)
+
+
+def _resized_bytes(planes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Planes of whole numbers resized to whole numbers, see ``saccade.letterbox``: one axis, then the other."""
+    for axis, length in ((2, size_hw[0]), (3, size_hw[1])):
+        planes = _mixed(planes.double(), axis, length)
+    return torch.floor(planes).float()
+
+
+def _mixed(planes: Tensor, axis: int, length: int) -> Tensor:
+    """Neighbours along an axis mixed in 1024ths, which float64 holds exactly."""
+    most = planes.shape[axis] - 1
+    scale = torch.tensor(length).float() / torch.tensor(planes.shape[axis]).float()
+    position = ((torch.arange(length).float() + 0.5) / scale - 0.5).clamp(0, most)
+    lower = position.floor().long()
+    share = torch.floor((position - lower.float()) * 1024).double() / 1024
+    share = share.reshape([-1 if dimension == axis else 1 for dimension in range(4)])
+    above = planes.index_select(axis, (lower + 1).clamp(max=most))
+    return planes.index_select(axis, lower) * (1 - share) + above * share
 
 
 def _normalised(image: Tensor, contract: ImageSpec) -> Tensor:

@@ -60,7 +60,7 @@ NETWORK_METAVAR = "|".join(f"[{'|'.join(names)}]" for names in NETWORKS.values()
 @click.option(
     "--only-one-to-one",
     is_flag=True,
-    help="Detection: train that head alone, on the features of --init, which stay as they are.",
+    help="Detection: teach that head what suppression leaves of the other head of --init, which stays as it is.",
 )
 @click.option(
     "--init",

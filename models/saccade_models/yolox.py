@@ -201,16 +201,26 @@ class YOLOX(nn.Module):
             return self.head.one_to_one(features).probabilities()
         return self.head(features).probabilities()
 
-    @property
-    def one_to_one_head(self) -> nn.Module:
-        """The branches of the head whose boxes need no suppression."""
+    def begin_one_as_many(self) -> None:
+        """Give the one-to-one head the weights of the one-to-many head, whose boxes it then has, each many times."""
         assert isinstance(self.head, DualHead)
-        return self.head.one
+        named = self.head.state_dict()
+        self.head.one.load_state_dict({name: named[name] for name in self.head.one.state_dict()})
 
-    def raw(self, images: Tensor) -> tuple[RawOutput, ...]:
-        """Logits and offsets of every head, for training: the many, then the one where there is one."""
+    def class_branches_of_one(self) -> nn.Module:
+        """What decides which boxes the one-to-one head gives, and not where they are."""
+        assert isinstance(self.head, DualHead)
+        return nn.ModuleList([self.head.one.cls_convs, self.head.one.cls_preds])
+
+    def raw(self, images: Tensor, *, only_peaks: bool = False) -> tuple[RawOutput, ...]:
+        """Logits and offsets of every head, for training: the many, then the one where there is one.
+
+        ``only_peaks`` gives the one as it is in use.
+        """
         features = self.backbone(images)
-        return self.head.both(features) if isinstance(self.head, DualHead) else (self.head(features),)
+        if isinstance(self.head, DualHead):
+            return self.head.both(features, only_peaks=only_peaks)
+        return (self.head(features),)
 
     def load_onnx(self, path: Path) -> None:
         """Take the weights of an official ONNX file, whose BatchNorms are folded. Raises ``WeightsError``."""

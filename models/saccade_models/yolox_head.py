@@ -2,7 +2,8 @@
 
 Boxes are predicted for the cells of three grids (strides 8, 16, 32): centre offset from the cell's corner and log size,
 both in units of the stride (arXiv 2107.08430, section 2). The one-to-one twin follows YOLOv10 (arXiv 2405.14458,
-section 3.1): same shape, other matching, and its gradient stops at the features, which learn from the many alone.
+section 3.1): same shape, other matching, and its gradient stops at the features, which learn from the many alone. Of
+neighbouring cells of a level only the highest speaks.
 """
 
 from __future__ import annotations
@@ -14,10 +15,17 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 STRIDES = (8, 16, 32)
 PRIOR = 0.01
 """Probability that a fresh head gives everywhere, so that the first steps are not lost on the background."""
+
+NEIGHBOURS = 7
+"""Cells across, of which the one-to-one head lets one speak for a class."""
+
+SILENT = -30.0
+"""The logit of a cell that is no peak: a probability of 1e-13."""
 
 MakeConvolution = Callable[[int, int], nn.Module]
 
@@ -49,9 +57,10 @@ class Branches(nn.Module):
         for prediction in (*self.cls_preds, *(self.obj_preds or ())):
             nn.init.constant_(cast(Tensor, prediction.bias), -math.log((1 - PRIOR) / PRIOR))
 
-    def level(self, level: int, feature: Tensor) -> RawOutput:
+    def level(self, level: int, feature: Tensor, *, only_peaks: bool = False) -> RawOutput:
         """One level's features (N, hidden, h, w) to its h·w cells, computed in the order of official files."""
         classes = self.cls_preds[level](self.cls_convs[level](feature))
+        classes = peaks(classes) if only_peaks else classes
         boxes = self.reg_convs[level](feature)
         offsets = self.reg_preds[level](boxes)
         objectness = None if self.obj_preds is None else _cells(self.obj_preds[level](boxes))
@@ -87,14 +96,28 @@ class DualHead(Head):
         self.one = Branches(classes, hidden, conv, objectness=False)
 
     def one_to_one(self, features: Sequence[Tensor]) -> RawOutput:
-        """The twin alone, which is all that a shipped network runs."""
-        return _joined([self.one.level(i, self.stems[i](feature)) for i, feature in enumerate(features)])
+        """The twin alone, which is all that a shipped network runs; only peaks speak."""
+        stemmed = [self.stems[i](feature) for i, feature in enumerate(features)]
+        return _joined([self.one.level(i, feature, only_peaks=True) for i, feature in enumerate(stemmed)])
 
-    def both(self, features: Sequence[Tensor]) -> tuple[RawOutput, RawOutput]:
-        """The many and the one, for training: no gradient passes from the one to the stems."""
+    def both(self, features: Sequence[Tensor], *, only_peaks: bool = False) -> tuple[RawOutput, RawOutput]:
+        """The many and the one, for training: no gradient passes from the one to the stems.
+
+        ``only_peaks`` gives the one as it is in use; without it every cell learns.
+        """
         stemmed = [self.stems[i](feature) for i, feature in enumerate(features)]
         many = _joined([self.level(i, feature) for i, feature in enumerate(stemmed)])
-        return many, _joined([self.one.level(i, feature.detach()) for i, feature in enumerate(stemmed)])
+        one = [self.one.level(i, feature.detach(), only_peaks=only_peaks) for i, feature in enumerate(stemmed)]
+        return many, _joined(one)
+
+
+def peaks(logits: Tensor) -> Tensor:
+    """Logits (N, C, h, w) where they are the highest of the ``NEIGHBOURS`` cells around, ``SILENT`` elsewhere.
+
+    One class beside another counts for itself. After the max filter of DeFCN (arXiv 2012.03544, section 3.3).
+    """
+    highest = functional.max_pool2d(logits, NEIGHBOURS, stride=1, padding=NEIGHBOURS // 2)
+    return torch.where(logits < highest, logits.new_full((), SILENT), logits)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def check_frame(frame: Any) -> Frame:
 def as_array(frame: Any) -> npt.NDArray[Any]:
     """A numpy array as it is, or a view of another library's CPU array (DLPack). Raises ``FrameError``."""
     if isinstance(frame, np.ndarray):
-        return cast(npt.NDArray[Any], frame)
+        return cast("npt.NDArray[Any]", frame)
     if not hasattr(frame, "__dlpack__"):
         raise FrameError(f"a frame must be a numpy array, but got {type(frame).__name__}; pass np.asarray(image)")
     try:

@@ -1,6 +1,7 @@
 """What a bundle promises: the task contract, said once and lowered for each target.
 
-frame uint8 (H, W, 3) ──► resized (bilinear, half-pixel centres, edges clamped, no antialiasing, in float32)
+frame uint8 (H, W, 3) ──► resized (bilinear, half-pixel centres, edges clamped, no antialiasing; in float32, or
+      letterboxed in whole numbers, see ``saccade.letterbox``)
       ──► channels in the network's order ──► (pixel / scale - mean) / std ──► the network
 
 segment: scores (N, C, h, w) resized to (H, W) the same way ──► one class a pixel: argmax, or a threshold for one class

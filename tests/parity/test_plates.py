@@ -40,8 +40,8 @@ def scored(bundle: Path, dataset: BoxDataset, variant: str = "fp32-cpu") -> Dete
 @pytest.mark.parametrize("variant", ["fp32-cpu", "fp32-gpu"])
 def test_it_finds_plates_of_other_rides(variant: str, plates_bundle: Path, rides: dict[str, BoxDataset]) -> None:
     found = scored(plates_bundle, rides["val"], variant)
-    assert found.box_scores.ap50 >= 0.90
-    assert found.recall >= 0.70
+    assert found.box_scores.ap50 >= 0.95
+    assert found.recall >= 0.85
     assert found.not_finite == 0
 
 
@@ -83,10 +83,9 @@ def test_suppression_after_its_head_changes_nothing(
     assert abs(one - other) <= 0.005
 
 
-def test_the_one_to_many_head_with_suppression_is_little_better(
+def test_the_one_to_many_head_with_suppression_is_no_better(
     plates_bundle: Path, rides: dict[str, BoxDataset], tmp_path: Path
 ) -> None:
-    """Measured: 0.699 against 0.681. The aim is 0.010; see the model card."""
     many = with_suppression(plates_bundle, tmp_path / "many.saccade", "many")
     one, other = (scored(bundle, rides["val"]).box_scores.ap for bundle in (plates_bundle, many))
-    assert abs(one - other) <= 0.025
+    assert abs(one - other) <= 0.010

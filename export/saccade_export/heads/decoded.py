@@ -27,6 +27,7 @@ class Yolov8Head:
     outputs = ("boxes_and_scores",)
     needs_suppression = True
     input_defaults = ULTRALYTICS
+    objectness_column = None
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         del size_hw
@@ -44,7 +45,7 @@ class Yolov8Head:
         return graph.add("ReduceMax", "scores", scores, graph.axes(1), keepdims=0)
 
     def decode(self, graph: GraphWriter, outputs: Sequence[ir.Value], chosen: ir.Value) -> tuple[ir.Value, ir.Value]:
-        rows = take_rows(graph, "chosen_rows", graph.add("Transpose", "rows", outputs[0], perm=[0, 2, 1]), chosen)
+        rows = take_rows(graph, "chosen_rows", graph.add("Transpose", "every_row", outputs[0], perm=[0, 2, 1]), chosen)
         return _from_centres(graph, rows), best_class(graph, columns(graph, "row_scores", rows, 4, 4 + self.classes))
 
     def eager(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -62,6 +63,7 @@ class Yolov5Head:
     outputs = ("boxes_and_scores",)
     needs_suppression = True
     input_defaults = ULTRALYTICS
+    objectness_column = 4
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         del size_hw
@@ -97,6 +99,7 @@ class Yolov10Head:
     outputs = ("detections",)
     needs_suppression = False
     input_defaults = ULTRALYTICS
+    objectness_column = None
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         del size_hw
@@ -131,6 +134,7 @@ class BoxesAndScoresHead:
     outputs = ("boxes", "scores")
     needs_suppression = True
     input_defaults = InputDefaults("rgb", 255.0, Letterbox(114, "start"))
+    objectness_column = None
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         del size_hw
@@ -163,6 +167,7 @@ class DetrHead:
     outputs = ("logits", "boxes")
     needs_suppression = False
     input_defaults = InputDefaults("rgb", 255.0, Stretch())
+    objectness_column = None
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         self.classes, self.size_hw = classes, size_hw

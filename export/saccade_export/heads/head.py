@@ -49,6 +49,11 @@ class Head(Protocol):
     @property
     def input_defaults(self) -> InputDefaults: ...
 
+    @property
+    def objectness_column(self) -> int | None:
+        """Where the only output (N, A, ...) holds what no score of a box exceeds; None where nothing does."""
+        ...
+
     def check(self, shapes: Sequence[Shape]) -> int:
         """A, from the outputs' shapes without N. Raises ``RequestError`` with the shapes found and expected."""
         ...

@@ -30,6 +30,7 @@ class YoloxHead:
     needs_suppression = True
     input_defaults = InputDefaults("bgr", 1.0, Letterbox(114, "start"))
     objectness = 1
+    objectness_column: int | None = 4
 
     def __init__(self, classes: int, size_hw: tuple[int, int]) -> None:
         self.classes, self.size_hw = classes, size_hw
@@ -93,6 +94,7 @@ class YoloxOneToOneHead(YoloxHead):
     name = "yolox-one-to-one"
     needs_suppression = False
     objectness = 0
+    objectness_column = None
 
 
 def _grid(size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""What the lowerings of detection share: the network's input, its best candidates, and the outputs."""
+"""What the lowerings of detection share: the best candidates, and the outputs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from saccade.spec import DetectSpec, ImageSpec, Letterbox
-from saccade_export.heads.head import Head, take_rows
-from saccade_export.lower import image_parts
+from saccade.spec import DetectSpec
+from saccade_export.heads.head import Head, columns, take_rows
 from saccade_export.lower.graph import GraphWriter
-from saccade_export.lower.image_parts import LARGEST_FLOAT, Letterboxed
+from saccade_export.lower.image_parts import LARGEST_FLOAT
 
 NOT_A_BOX = -1.0
 """The confidence of places that hold no box: below every threshold."""
@@ -30,53 +29,69 @@ class Candidates:
     class_id: ir.Value
 
 
-def placed(graph: GraphWriter, planes: ir.Value, frames: ir.Value, image: ImageSpec) -> Letterboxed:
-    """The frame where the contract wants it in the network's input."""
-    if isinstance(image.resize, Letterbox):
-        return image_parts.letterbox(graph, planes, frames, image, image.resize)
-    return image_parts.stretched(graph, planes, frames, image.size_hw)
+def candidates(
+    graph: GraphWriter, head: Head, outputs: Sequence[ir.Value], spec: DetectSpec, most: int, *, fixed: bool
+) -> Candidates:
+    """The boxes of the highest scores, those of classes that are not wanted taken out.
 
-
-def candidates(graph: GraphWriter, head: Head, outputs: Sequence[ir.Value], spec: DetectSpec, count: int) -> Candidates:
-    """The ``count`` boxes of the highest scores, those of classes that are not wanted taken out.
-
-    Scores that are not numbers are above no threshold. Decoding is left until few boxes are.
+    ``most`` of them if ``fixed``, else only as many as are above the threshold, one at least. Scores that are not
+    numbers are above no threshold. What is cheap to know comes first, and decoding is left until few boxes are.
     """
     least = graph.add_input("least_confidence", ir.DataType.FLOAT, (1,))
     wanted = graph.add_input("wanted", ir.DataType.BOOL, (len(spec.classes),))
     no_box = graph.constant("not_a_box", NOT_A_BOX, np.float32)
-    scores = head.best_scores(graph, outputs)
-    is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
-    confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
-    best, chosen = graph.add_several("TopK", ("top_scores", "top_boxes"), confident, graph.axes(count), axis=1)
+    column = head.objectness_column
+    if fixed or column is None:
+        scores = head.best_scores(graph, outputs)
+        is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
+        count = graph.axes(most) if fixed else _number(graph, is_above, most)
+        confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
+        top, chosen = graph.add_several("TopK", ("top_scores", "top_boxes"), confident, count, axis=1)
+    else:
+        (rows,) = outputs
+        objectness = graph.add(
+            "Squeeze", "limits", columns(graph, "limit_column", rows, column, column + 1), graph.axes(2)
+        )
+        count = _number(graph, graph.add("GreaterOrEqual", "is_hopeful", objectness, least), None)
+        _, hopeful = graph.add_several("TopK", ("hopeful_limits", "hopeful_boxes"), objectness, count, axis=1)
+        scores = head.best_scores(graph, [take_rows(graph, "hopeful_rows", rows, hopeful)])
+        is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
+        confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
+        fewer = graph.add("Min", "confident_count", count, graph.axes(most))
+        top, place = graph.add_several("TopK", ("top_scores", "top_places"), confident, fewer, axis=1)
+        chosen = graph.add("GatherElements", "top_boxes", hopeful, place, axis=1)
     boxes, class_id = head.decode(graph, outputs, chosen)
     is_wanted = graph.add("Gather", "is_wanted", wanted, class_id, axis=0)
-    return Candidates(boxes, graph.add("Where", "candidate_scores", is_wanted, best, no_box), class_id)
+    return Candidates(boxes, graph.add("Where", "candidate_scores", is_wanted, top, no_box), class_id)
 
 
-def add_detections(
-    graph: GraphWriter,
-    found: Candidates,
-    standing: ir.Value,
-    rows: ir.Value,
-    row_count: int | str,
-    frame: Letterboxed,
-    clip: bool,
-) -> None:
-    """The outputs: the best ``rows`` int64 (1,) of the candidates by ``standing`` (N, K), in the frame's pixels.
+def best(graph: GraphWriter, found: Candidates, standing: ir.Value, rows: ir.Value, *, fixed: bool) -> Candidates:
+    """The ``rows`` int64 (1,) best of the candidates by ``standing`` (N, K).
 
-    Boxes that are still to be compared are not clipped: that would change their overlaps.
+    Unless ``fixed``, K may be less: what is in the rows that are left over means nothing, with ``NOT_A_BOX``.
     """
-    confidence, place = graph.add_several("TopK", ("standing_scores", "standing_places"), standing, rows, axis=1)
-    boxes = image_parts.to_frame(graph, take_rows(graph, "best_boxes", found.xyxy, place), frame)
-    boxes = image_parts.clipped(graph, boxes, frame) if clip else boxes
-    classes = take_rows(graph, "best_classes", found.class_id, place)
-    is_box = graph.add("GreaterOrEqual", "is_box", confidence, graph.constant("zero_score", 0.0, np.float32))
+    pool = standing
+    if not fixed:
+        pads = graph.add("Concat", "row_pads", graph.axes(0, 0, 0), rows, axis=0)
+        nothing = graph.constant("no_confidence", NOT_A_BOX, np.float32)
+        pool = graph.add("Pad", "standing_padded", standing, pads, nothing)
+    confidence, place = graph.add_several("TopK", ("standing_scores", "standing_places"), pool, rows, axis=1)
+    if not fixed:
+        count = graph.add("Shape", "candidate_number", standing, start=1, end=2)
+        place = graph.add("Min", "standing_rows", place, graph.add("Sub", "last_candidate", count, graph.axes(1)))
+    boxes = take_rows(graph, "best_boxes", found.xyxy, place)
+    return Candidates(boxes, confidence, take_rows(graph, "best_classes", found.class_id, place))
+
+
+def add_detections(graph: GraphWriter, found: Candidates, row_count: int | str) -> None:
+    """The outputs, and the count of boxes among their rows."""
+    zero = graph.constant("zero_score", 0.0, np.float32)
+    is_box = graph.add("GreaterOrEqual", "is_box", found.confidence, zero)
     number = graph.add("Cast", "box_marks", is_box, to=ir.DataType.INT64)
     count = graph.add("ReduceSum", "box_count", number, graph.axes(1), keepdims=0)
-    graph.add_output(boxes, "xyxy", ir.DataType.FLOAT, ("N", row_count, 4))
-    graph.add_output(confidence, "confidence", ir.DataType.FLOAT, ("N", row_count))
-    graph.add_output(classes, "class_id", ir.DataType.INT64, ("N", row_count))
+    graph.add_output(found.xyxy, "xyxy", ir.DataType.FLOAT, ("N", row_count, 4))
+    graph.add_output(found.confidence, "confidence", ir.DataType.FLOAT, ("N", row_count))
+    graph.add_output(found.class_id, "class_id", ir.DataType.INT64, ("N", row_count))
     graph.add_output(count, "count", ir.DataType.INT64, ("N",))
 
 
@@ -93,3 +108,12 @@ def add_finite_output(graph: GraphWriter, outputs: Sequence[ir.Value]) -> None:
     size = graph.add("Abs", "raw_size", total)
     limit = graph.constant("largest_float", LARGEST_FLOAT, np.float32)
     graph.add_output(graph.add("LessOrEqual", "is_finite", size, limit), "finite", ir.DataType.BOOL, ("N",))
+
+
+def _number(graph: GraphWriter, marks: ir.Value, most: int | None) -> ir.Value:
+    """How many marks (N, A) are true in the frame that has most: (1,), one at least and ``most`` at most."""
+    ones = graph.add("Cast", "mark_ones", marks, to=ir.DataType.INT64)
+    numbers = graph.add("ReduceSum", "mark_numbers", ones, graph.axes(1), keepdims=0)
+    highest = graph.add("ReduceMax", "mark_number", numbers, graph.axes(0))
+    number = graph.add("Max", "mark_number_or_one", highest, graph.axes(1))
+    return number if most is None else graph.add("Min", "mark_count", number, graph.axes(most))

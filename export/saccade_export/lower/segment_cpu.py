@@ -22,10 +22,7 @@ def lower_segment_cpu(network: ir.Model, spec: SegmentSpec) -> ir.Model:
     frames, order = image_of.add_frame_inputs(graph)
     planes = graph.add("Transpose", "frame_planes", frames, perm=[0, 3, 1, 2])
     pixels = graph.add("Cast", "frame_float", planes, to=ir.DataType.FLOAT)
-    resized = image_of.resize_planes(
-        graph, "frame_resized", pixels, image_of.fixed_size(graph, frames, spec.image.size_hw)
-    )
-    image = image_of.normalise(graph, resized, order, spec.image)
+    image = image_of.stretch(graph, pixels, frames, order, spec.image)
 
     (scores,) = graph.add_network(network, image)
     parts.add_finite_output(graph, scores)

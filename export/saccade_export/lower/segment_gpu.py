@@ -17,10 +17,7 @@ def lower_segment_gpu(network: ir.Model, spec: SegmentSpec) -> ir.Model:
     frames, order = image_of.add_frame_inputs(graph)
     pixels = graph.add("Cast", "frame_float", frames, to=ir.DataType.FLOAT)
     planes = graph.add("Transpose", "frame_planes", pixels, perm=[0, 3, 1, 2])
-    resized = image_of.resize_planes(
-        graph, "frame_resized", planes, image_of.fixed_size(graph, frames, spec.image.size_hw)
-    )
-    image = image_of.normalise(graph, resized, order, spec.image)
+    image = image_of.stretch(graph, planes, frames, order, spec.image)
 
     (scores,) = graph.add_network(network, image)
     parts.add_finite_output(graph, scores)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from saccade.boxes import suppress
 from saccade_models.train.assignment import Assignment, Objects, simota, task_aligned
 from saccade_models.yolox_head import Cells, RawOutput
 
@@ -16,6 +17,11 @@ BOX_WEIGHT = 5.0
 
 MANY = 10
 """Cells that an object gets under one-to-many task-aligned matching."""
+
+SUPPRESSION_IOU = 0.65
+TAUGHT_CANDIDATES = 300
+TAUGHT_CONFIDENCE = 0.01
+"""Fainter boxes of the one-to-many head teach nothing."""
 
 
 def detection_loss(outputs: Sequence[RawOutput], cells: Cells, objects: Sequence[Objects]) -> Tensor:
@@ -60,6 +66,25 @@ def task_aligned_loss(output: RawOutput, cells: Cells, objects: Sequence[Objects
     return (class_loss + BOX_WEIGHT * box_loss) / target.sum().clamp(1.0)
 
 
+def distilled_loss(one: RawOutput, many: RawOutput, cells: Cells) -> Tensor:
+    """Classes of the one-to-one head against what suppression leaves of the one-to-many head's boxes; no labels.
+
+    Each box that is left is an object: the cell that the one-to-one head matches to it learns the box's confidence, all
+    others learn nothing. So a score means what the one-to-many head's means, and ranks as it does.
+    """
+    teacher, taught = many.classes.detach().float().sigmoid(), one.classes.float()
+    boxes = cells.decode(many.offsets.detach().float())
+    target = torch.zeros_like(taught)
+    for index in range(len(taught)):
+        confidence, xyxy, class_id = _left_by_suppression(teacher[index], boxes[index])
+        match = task_aligned(
+            taught[index].detach().sigmoid(), boxes[index], cells, Objects(xyxy, class_id), 1, alpha=1.0, beta=4.0
+        )
+        target[index, match.cell, class_id[match.object]] = confidence[match.object]
+    loss = functional.binary_cross_entropy_with_logits(taught, target, reduction="sum")
+    return loss / target.sum().clamp(1.0)
+
+
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of boxes (n, 4) with their partners (n, 4): (n,)."""
     shared, union = _shared_and_union(a, b)
@@ -71,6 +96,17 @@ def paired_giou(a: Tensor, b: Tensor) -> Tensor:
     shared, union = _shared_and_union(a, b)
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(-1).clamp(1e-7)
     return shared / union - (hull - union) / hull
+
+
+def _left_by_suppression(probabilities: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Confidence (G,), xyxy (G, 4) and class ids (G,) of one image's boxes, of (A, C) and (A, 4)."""
+    best, class_id = probabilities.max(1)
+    kept = best.topk(min(TAUGHT_CANDIDATES, len(best))).indices
+    kept = kept[best[kept] >= TAUGHT_CONFIDENCE]
+    xyxy, confidence, classes = boxes[kept], best[kept], class_id[kept]
+    left = suppress(xyxy.cpu().numpy(), confidence.cpu().numpy(), classes.cpu().numpy(), SUPPRESSION_IOU)
+    stands = torch.from_numpy(left).to(boxes.device)
+    return confidence[stands], xyxy[stands], classes[stands]
 
 
 def _weighted_giou_loss(boxes: Tensor, truth: Objects, found: Assignment) -> Tensor:

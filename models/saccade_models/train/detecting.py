@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from saccade.boxes import suppress
 from saccade.datasets import BoxDataset
-from saccade.letterbox import fit
+from saccade.letterbox import fit, letterboxed
 from saccade.metrics import BoxScores, box_scores
 from saccade_models.train.box_views import PAD
 from saccade_models.yolox import YOLOX
@@ -30,14 +29,6 @@ def as_input(images: Tensor) -> Tensor:
     return images.flip(-1).movedim(-1, 1).float().contiguous(memory_format=torch.channels_last)
 
 
-def letterboxed(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """An image uint8 (H, W, 3) as the network's input (1, 3, *size_hw): resized in float32, ``PAD`` right and below."""
-    box = fit((image.shape[0], image.shape[1]), size_hw)
-    resized = functional.interpolate(as_input(image[None]), box.inner_hw, mode="bilinear", align_corners=False)
-    bottom, right = (whole - inner for whole, inner in zip(size_hw, box.inner_hw, strict=True))
-    return functional.pad(resized, (0, right, 0, bottom), value=PAD)
-
-
 @torch.inference_mode()
 def detect(
     network: YOLOX,
@@ -53,12 +44,14 @@ def detect(
     evaluation mode.
     """
     device = next(network.parameters()).device
-    rows = network(letterboxed(torch.from_numpy(image).to(device), size_hw))[0]
+    seen = torch.from_numpy(letterboxed(image, size_hw, PAD))
+    rows = network(as_input(seen[None].to(device)))[0]
     scores, class_id = _class_probabilities(rows, network.classes).max(1)
     kept = scores.topk(min(MOST_CANDIDATES, len(scores))).indices
     kept = kept[scores[kept] >= confidence]
-    xyxy = _in_image(Cells.of(size_hw, device).decode(rows[:, :4])[kept], (image.shape[0], image.shape[1]), size_hw)
-    found = xyxy.cpu().numpy(), scores[kept].cpu().numpy(), class_id[kept].cpu().numpy()
+    boxes = Cells.of(size_hw, device).decode(rows[:, :4])[kept].cpu().numpy()
+    xyxy = fit((image.shape[0], image.shape[1]), size_hw).to_frame(boxes)
+    found = xyxy, scores[kept].cpu().numpy(), class_id[kept].cpu().numpy()
     stands = slice(None) if network.output == "one" else suppress(*found, SUPPRESSION_IOU)
     xyxy_kept, confidence_kept, class_kept = (part[stands][:most] for part in found)
     return xyxy_kept, confidence_kept, class_kept
@@ -74,10 +67,3 @@ def score(network: YOLOX, dataset: BoxDataset, size_hw: tuple[int, int]) -> BoxS
 def _class_probabilities(rows: Tensor, classes: int) -> Tensor:
     """(A, classes) of rows with or without objectness, see ``YOLOX``."""
     return rows[:, 4:] if rows.shape[1] == 4 + classes else rows[:, 4:5] * rows[:, 5:]
-
-
-def _in_image(xyxy: Tensor, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> Tensor:
-    """Boxes (n, 4) in pixels of the letterboxed input to pixels of the image, clipped to it."""
-    height, width = image_hw
-    limit = xyxy.new_tensor([width, height] * 2)
-    return (xyxy / xyxy.new_tensor(fit(image_hw, size_hw).scale_xy * 2)).clamp(min=torch.zeros_like(limit), max=limit)

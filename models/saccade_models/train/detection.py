@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,7 @@ from saccade_models.train import run_folder
 from saccade_models.train.assignment import Objects
 from saccade_models.train.batches import batches
 from saccade_models.train.box_images import BoxImages, RandomViews, collate, refuse_other_sizes
-from saccade_models.train.box_losses import detection_loss
+from saccade_models.train.box_losses import detection_loss, distilled_loss
 from saccade_models.train.box_views import BoxViews
 from saccade_models.train.detecting import as_input, score
 from saccade_models.train.initial_weights import is_folded, load_init
@@ -48,7 +49,8 @@ class Config:
     """Everything that decides a run's result beside the images.
 
     ``size_hw`` is the network's input in use and for scores, ``view_hw`` that of a training view; ``calm`` is the share
-    of epochs at the end without mosaic and mixup. ``only_one_to_one`` trains that head alone, on features as they are.
+    of epochs at the end without mosaic and mixup. ``only_one_to_one`` trains that head alone, on features as they are:
+    it begins as the one-to-many head and learns to leave out what suppression would, see ``distilled_loss``.
     """
 
     data: str
@@ -105,10 +107,11 @@ def train(
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.only_one_to_one:
         network.requires_grad_(False)
-        network.one_to_one_head.requires_grad_(True)
+        network.class_branches_of_one().requires_grad_(True)
     state = run_folder.new_state(network, config.learning_rate, config.weight_decay, config.averaging)
     run_folder.open_run(out, state, config, resume)
-    raw = torch.compile(network.raw) if compiled else network.raw
+    raw = partial(network.raw, only_peaks=config.only_one_to_one)
+    raw = torch.compile(raw) if compiled else raw
 
     def logged_scores() -> dict[str, str]:
         scores = _keep_best(state, validation, config, out)
@@ -128,8 +131,6 @@ def train(
 def _run_epoch(state: State, raw: Callable[[Tensor], Any], images: BoxImages, config: Config, device: str) -> float:
     """One view an image, a batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
     state.network.train(not config.only_one_to_one)  # norms of what stays as it is keep their statistics
-    if config.only_one_to_one:
-        cast(YOLOX, state.network).one_to_one_head.train()
     cells = Cells.of(config.view_hw, device)
     losses: list[float] = []
     epoch = _batches(images, config, state.epoch)
@@ -139,7 +140,12 @@ def _run_epoch(state: State, raw: Callable[[Tensor], Any], images: BoxImages, co
         truth = [Objects(o.xyxy.to(device), o.class_id.to(device)) for o in objects]
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bfloat16):
             outputs = raw(as_input(views.to(device)))
-        losses.append(run_folder.step(state, detection_loss(outputs, cells, truth), clip=10.0))
+        loss = (
+            distilled_loss(outputs[1], outputs[0], cells)
+            if config.only_one_to_one
+            else detection_loss(outputs, cells, truth)
+        )
+        losses.append(run_folder.step(state, loss, clip=10.0))
     state.epoch += 1
     return float(np.mean(losses))
 
@@ -168,6 +174,8 @@ def _batches(images: BoxImages, config: Config, epoch: int) -> DataLoader[Any]:
 def _begin_with(network: YOLOX, config: Config, images: BoxImages, say: Callable[[str], object]) -> None:
     path = Path(config.init)
     fresh = load_init(network, path)
+    if config.only_one_to_one:
+        network.begin_one_as_many()
     more = f" and {len(fresh) - SHOWN_NAMES} more" if len(fresh) > SHOWN_NAMES else ""
     names = ", ".join(fresh[:SHOWN_NAMES]) + more
     say(f"{path.name}: {len(fresh)} tensors start fresh: {names}" if fresh else f"{path.name}: every tensor fits")

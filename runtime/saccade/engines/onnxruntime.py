@@ -25,6 +25,9 @@ SETTINGS = (
 )
 """What a bundle may set: speed alone. Other entries read files, load code or lift checks."""
 
+SMALL_BYTES = 1024
+"""Inputs up to this, such as thresholds, are kept from call to call: frames of cameras are larger."""
+
 _ERRORS_ONLY = 3
 
 
@@ -36,8 +39,7 @@ class OnnxRuntimeEngine:
         threads = options.threads or usable_cores()
         self._session: Any = _load(graph, options, threads)
         self._info = EngineInfo("onnxruntime", onnxruntime.__version__, options.device, threads)
-        self._inputs, self._buffers = InputBuffers(), BufferCache(self._bind)
-        self._pending: Mapping[str, Array] | None = None
+        self._own_buffers()
 
     def describe(self) -> EngineInfo:
         return self._info
@@ -50,8 +52,8 @@ class OnnxRuntimeEngine:
         if self._session is None:
             raise EngineError("the engine is closed; open the bundle again")
         binding, arrays = self._buffers.get(inputs, outputs)
-        values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
-        for name, value in values.items():
+        values = [(name, self._value(name, array)) for name, array in inputs.items()]
+        for name, value in values:
             binding.bind_ortvalue_input(name, value)
         try:
             self._session.run_with_iobinding(binding)
@@ -75,13 +77,29 @@ class OnnxRuntimeEngine:
         other = object.__new__(OnnxRuntimeEngine)
         other._session = self._session
         other._info = self._info
-        other._inputs, other._buffers, other._pending = InputBuffers(), BufferCache(other._bind), None
+        other._own_buffers()
         return other
 
     def close(self) -> None:
         self._buffers.clear()
+        self._small.clear()
         self._session = None
         self._pending = None
+
+    def _own_buffers(self) -> None:
+        self._inputs, self._buffers = InputBuffers(), BufferCache(self._bind)
+        self._small: dict[str, tuple[Array, Any]] = {}
+        self._pending: Mapping[str, Array] | None = None
+
+    def _value(self, name: str, array: Array) -> Any:
+        """A view of an array for the library, the same one while a small array is passed again."""
+        array_before, value = self._small.get(name, (None, None))
+        if array is array_before:
+            return value
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        if array.nbytes <= SMALL_BYTES:
+            self._small[name] = array, value
+        return value
 
     def _bind(self, arrays: Mapping[str, Array]) -> Any:
         binding = self._session.io_binding()
@@ -127,8 +145,6 @@ def _session_options(options: EngineOptions, threads: int) -> Any:
     session_options = cast(Any, onnxruntime.SessionOptions())
     session_options.intra_op_num_threads = threads
     session_options.log_severity_level = _ERRORS_ONLY
-    # A pattern is kept for each input shape for ever: frames of many sizes would make memory grow.
-    session_options.enable_mem_pattern = False
     for name, value in (options.settings or {}).items():
         if name not in SETTINGS:
             raise EngineError(f"the bundle sets {name!r} for onnxruntime; allowed are {', '.join(SETTINGS)}")

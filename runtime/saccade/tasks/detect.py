@@ -2,7 +2,8 @@
 
 A graph for CPUs ends in detections: suppressed, sorted, padded to the number asked for, with a count. A graph for GPUs
 ends in a fixed number of candidates, since a size that depends on the data breaks CUDA graphs; what suppression is left
-is done here, over at most as many boxes. The variant's parameters say which (``ends_in``, ``candidates``).
+is done here, over at most as many boxes, which are then taken to the frame. Such a graph is also told here which pixels
+a letterboxed frame is made of. The variant's parameters say which (``ends_in``, ``candidates``).
 """
 
 from __future__ import annotations
@@ -19,20 +20,29 @@ from saccade.boxes import suppress
 from saccade.engines.base import Array, Engine, OutputSpec
 from saccade.errors import FrameError, RequestError
 from saccade.frames import Frame
+from saccade.letterbox import Placement, fit
 from saccade.results import Detections
-from saccade.spec import DetectSpec, PixelFormat, Variant
+from saccade.spec import DetectSpec, ImageSpec, Letterbox, PixelFormat, Variant
 from saccade.tasks.frame_task import FrameTask, Pending, is_batch
 
 
 @dataclass(frozen=True)
 class _Thresholds:
-    """What one call asks for, checked."""
+    """What a call asks for, checked: ``words`` as it was said, and the ``inputs`` of the graph that follow."""
 
-    confidence: float
+    words: tuple[Any, ...]
     iou: float
     max_detections: int
     agnostic: bool
-    wanted: npt.NDArray[np.bool_]
+    inputs: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Frames of one size in the network's input, and the tables of rows and columns that a graph takes."""
+
+    placement: Placement
+    sampling: tuple[Array, Array]
 
 
 class DetectTask(FrameTask[Detections]):
@@ -47,6 +57,7 @@ class DetectTask(FrameTask[Detections]):
         self._ends_in_candidates = variant.parameters["ends_in"] == "candidates"
         self._single_frames = variant.parameters.get("batch") == 1
         self._thresholds: _Thresholds | None = None
+        self._last_placed: _Placed | None = None
 
     @property
     def candidates(self) -> int:
@@ -146,7 +157,7 @@ class DetectTask(FrameTask[Detections]):
             )
         self._hand_over(
             frame,
-            self._inputs(asked),
+            lambda shape: self._inputs(shape, asked),
             lambda shape: self._outputs(shape[0], asked),
             started=started,
             pixel_format=pixel_format,
@@ -173,31 +184,36 @@ class DetectTask(FrameTask[Detections]):
         classes: Sequence[str | int] | None,
         agnostic: bool | None,
     ) -> _Thresholds:
+        """What a call asks for, checked; the very same as before where it asks for the same."""
+        words = (confidence, iou, max_detections, None if classes is None else tuple(classes), agnostic)
+        if self._thresholds is not None and self._thresholds.words == words:
+            return self._thresholds
         spec = self.spec
         check_suppression_asked(spec, iou, agnostic)
-        asked = _Thresholds(
-            confidence=spec.confidence if confidence is None else confidence,
-            iou=spec.iou if iou is None else iou,
-            max_detections=spec.max_detections if max_detections is None else max_detections,
-            agnostic=spec.suppression == "agnostic" if agnostic is None else agnostic,
-            wanted=_wanted(spec.classes, classes),
-        )
-        for name, value in (("confidence", asked.confidence), ("iou", asked.iou)):
+        least = spec.confidence if confidence is None else confidence
+        overlap = spec.iou if iou is None else iou
+        for name, value in (("confidence", least), ("iou", overlap)):
             if not 0 <= value <= 1:
                 raise RequestError(f"{name} must be 0 to 1, but got {value}")
-        check_most(asked.max_detections, self._variant)
-        return asked
+        most = spec.max_detections if max_detections is None else max_detections
+        check_most(most, self._variant)
+        across = spec.suppression == "agnostic" if agnostic is None else agnostic
+        inputs: dict[str, Array] = {
+            "least_confidence": np.array([least], np.float32),
+            "wanted": _wanted(spec.classes, classes),
+        }
+        if not self._ends_in_candidates:
+            inputs["max_detections"] = np.array([most], np.int64)
+            if spec.suppression != "none":
+                inputs["iou"] = np.array([overlap], np.float32)
+                inputs["compare_classes"] = np.array([not across], np.int64)
+        return _Thresholds(words, overlap, most, across, inputs)
 
-    def _inputs(self, asked: _Thresholds) -> dict[str, Array]:
-        least = np.array([asked.confidence], np.float32)
-        inputs: dict[str, Array] = {"least_confidence": least, "wanted": asked.wanted}
-        if self._ends_in_candidates:
-            return inputs
-        inputs["max_detections"] = np.array([asked.max_detections], np.int64)
-        if self.spec.suppression != "none":
-            inputs["iou"] = np.array([asked.iou], np.float32)
-            inputs["compare_classes"] = np.array([not asked.agnostic], np.int64)
-        return inputs
+    def _inputs(self, shape: tuple[int, ...], asked: _Thresholds) -> dict[str, Array]:
+        if not (self._ends_in_candidates and isinstance(self.spec.image.resize, Letterbox)):
+            return asked.inputs
+        rows, columns = self._placed((shape[1], shape[2])).sampling
+        return {**asked.inputs, "rows": rows, "columns": columns}
 
     def _outputs(self, count: int, asked: _Thresholds) -> dict[str, OutputSpec]:
         rows = self._candidates if self._ends_in_candidates else asked.max_detections
@@ -245,9 +261,22 @@ class DetectTask(FrameTask[Detections]):
             stands = np.arange(min(count, asked.max_detections))
         else:
             stands = suppress(xyxy, confidence, class_id, asked.iou, agnostic=asked.agnostic)[: asked.max_detections]
-        height, width = frame_hw
-        clipped: Array = np.clip(xyxy[stands], 0, np.array([width, height, width, height], np.float32))
-        return clipped, confidence[stands], class_id[stands]
+        placement = self._placed(frame_hw).placement
+        return placement.to_frame(xyxy[stands]), confidence[stands], class_id[stands]
+
+    def _placed(self, frame_hw: tuple[int, int]) -> _Placed:
+        """Where frames of this size lie in the network's input: of the last size as it was."""
+        if self._last_placed is None or self._last_placed.placement.frame_hw != frame_hw:
+            self._last_placed = _place(self.spec.image, frame_hw)
+        return self._last_placed
+
+
+def _place(image: ImageSpec, frame_hw: tuple[int, int]) -> _Placed:
+    if isinstance(image.resize, Letterbox):
+        placement = fit(frame_hw, image.size_hw, image.resize.anchor)
+    else:
+        placement = Placement(frame_hw, image.size_hw, (0, 0))
+    return _Placed(placement, placement.sampling(image.size_hw))
 
 
 def check_suppression_asked(spec: DetectSpec, iou: float | None, agnostic: bool | None) -> None:

@@ -74,7 +74,7 @@ class FrameTask(ABC, Generic[Result]):
     def _hand_over(
         self,
         frame: Any,
-        inputs: Mapping[str, Array],
+        inputs: Callable[[tuple[int, ...]], Mapping[str, Array]],
         outputs: Callable[[tuple[int, ...]], dict[str, OutputSpec]],
         *,
         started: int,
@@ -82,11 +82,11 @@ class FrameTask(ABC, Generic[Result]):
         frame_id: int | None,
         captured_ns: int | None,
     ) -> None:
-        """Submit a frame or a batch with the task's other ``inputs``; ``outputs`` follow from (N, H, W, 3)."""
+        """Submit a frame or a batch; the task's other ``inputs`` and the ``outputs`` follow from (N, H, W, 3)."""
         frames = self._as_batch(frame)
         declared = check_pixel_format(pixel_format or self.pixel_format, self._image.pixel_formats)
         same = declared == f"{self._image.channel_order}24"
-        given = {"frames": frames, "channel_order": _SAME if same else _SWAPPED, **inputs}
+        given = {"frames": frames, "channel_order": _SAME if same else _SWAPPED, **inputs(frames.shape)}
         expected = outputs(frames.shape)
         ready = time.perf_counter_ns()
         self._engine.submit(given, expected)

@@ -87,7 +87,7 @@ class SegmentTask(FrameTask[Segmentation]):
         """
         self._hand_over(
             frame,
-            self._inputs(threshold),
+            lambda _: self._inputs(threshold),
             self._outputs,
             started=time.perf_counter_ns(),
             pixel_format=pixel_format,

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from saccade_models.train.assignment import Objects
-from saccade_models.train.box_losses import detection_loss, paired_giou, paired_iou, task_aligned_loss, yolox_loss
+from saccade_models.train.box_losses import (
+    detection_loss,
+    distilled_loss,
+    paired_giou,
+    paired_iou,
+    task_aligned_loss,
+    yolox_loss,
+)
 from saccade_models.yolox import YOLOX
 from saccade_models.yolox_head import Cells, RawOutput
 
@@ -103,3 +110,33 @@ def test_yolox_counts_each_image_of_a_batch() -> None:
     shifted = truth((6, 8, 22, 16))
     both = yolox_loss(batch, CELLS, [shifted, shifted]).item()
     assert both == pytest.approx(yolox_loss(one, CELLS, [shifted]).item(), rel=1e-5)
+
+
+def crowded(*sure: tuple[int, float]) -> RawOutput:
+    """The cells in ``sure`` see the object in ``BOX`` with a confidence; the others see nothing far away."""
+    output = perfect(False)
+    offsets, classes = output.offsets.detach().clone(), torch.full((1, COUNT, 3), -SURE)
+    for cell, confidence in sure:
+        offsets[0, cell] = offsets[0, CELL]
+        offsets[0, cell, :2] += (CELLS.corner[CELL] - CELLS.corner[cell]) / 8
+        classes[0, cell, CLASS] = math.log(confidence / (1 - confidence))
+    return RawOutput(offsets, classes, None)
+
+
+def test_of_boxes_that_suppression_leaves_out_the_one_to_one_head_learns_to_leave_out_the_same() -> None:
+    many = crowded((CELL, 0.9), (CELL + 1, 0.8), (CELL + 8, 0.7))
+    begun = RawOutput(many.offsets, many.classes.clone().requires_grad_(), None)
+    distilled_loss(begun, many, CELLS).backward()
+    assert begun.classes.grad is not None
+    wanted = begun.classes.grad[0, :, CLASS]
+    assert wanted[[CELL + 1, CELL + 8]].min() > 0.1  # less of these
+    assert abs(wanted[CELL].item()) < 1e-4  # and of the best as much as there is
+    learnt = crowded((CELL, 0.9))
+    assert distilled_loss(learnt, many, CELLS) < distilled_loss(begun, many, CELLS) / 2
+    assert distilled_loss(learnt, many, CELLS) < distilled_loss(crowded((CELL, 0.5)), many, CELLS)
+
+
+def test_where_the_many_see_nothing_there_is_nothing_to_learn() -> None:
+    nothing = crowded()
+    assert distilled_loss(nothing, nothing, CELLS) < 1e-3
+    assert distilled_loss(crowded((CELL, 0.9)), nothing, CELLS) > 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from saccade_models.train.detecting import as_input, detect, letterboxed
+from saccade_models.train.detecting import as_input, detect
 from saccade_models.yolox import YOLOX
 from saccade_models.yolox_head import Branches, Cells, DualHead
 
@@ -76,9 +76,12 @@ def test_only_the_most_confident_boxes_above_the_threshold_are_given() -> None:
 
 
 def test_an_image_is_letterboxed_at_the_upper_left_in_bgr() -> None:
-    image = torch.zeros(20, 40, 3, dtype=torch.uint8)
+    image = np.zeros((20, 40, 3), np.uint8)
     image[..., 0], image[..., 2] = 200, 50
-    box = letterboxed(image, (64, 64))
+    network, seen = constant("many"), []
+    network.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    detect(network, image, SIZE_HW)
+    (box,) = seen
     assert box.shape == (1, 3, 64, 64)
     assert box[0, :, :32].amin((1, 2)).tolist() == box[0, :, :32].amax((1, 2)).tolist() == [50, 0, 200]
     assert (box[0, :, 32:] == 114).all()

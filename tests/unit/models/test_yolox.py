@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saccade_models.yolox import SIZES, YOLOX, Focus
-from saccade_models.yolox_head import PRIOR, Cells, RawOutput
+from saccade_models.yolox_head import PRIOR, SILENT, Cells, RawOutput, peaks
 
 pytestmark = pytest.mark.torch
 
@@ -123,6 +123,44 @@ def test_every_parameter_of_the_plain_detector_learns() -> None:
     network = YOLOX(2)
     network(torch.rand(2, 3, 64, 64) * 255).square().sum().backward()
     assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_of_seven_by_seven_cells_the_highest_speaks_class_by_class() -> None:
+    logits = torch.zeros(1, 2, 9, 12) - 5
+    logits[0, 0, 4, 2], logits[0, 0, 4, 5], logits[0, 0, 4, 9] = 3.0, 2.0, 1.0  # the second is within reach of both
+    logits[0, 1, 4, 5] = 0.5
+    found = peaks(logits)
+    loud = (found > SILENT).nonzero().tolist()
+    assert [0, 0, 4, 2] in loud
+    assert [0, 0, 4, 9] in loud
+    assert [0, 0, 4, 5] not in loud
+    assert found[0, 1, 4, 5] == 0.5
+    assert (found <= logits).all()
+    logits[0, 0, 0, 0] = math.nan
+    assert peaks(logits).isnan().any()  # so that the bundle says that it is not finite
+
+
+def test_the_one_to_one_head_in_use_is_the_one_in_training_at_its_peaks() -> None:
+    torch.manual_seed(0)
+    network = YOLOX(2, one_to_one=True).train()  # fresh norms in evaluation make all cells alike
+    images = torch.rand(2, 3, 64, 64) * 255
+    with torch.inference_mode():
+        used, every, peaked = network(images)[..., 4:], network.raw(images)[1], network.raw(images, only_peaks=True)[1]
+    assert torch.equal(used, peaked.classes.sigmoid())
+    speaks = peaked.classes > SILENT
+    assert 0 < speaks.sum() < speaks.numel() / 4
+    assert torch.equal(peaked.classes[speaks], every.classes[speaks])
+    assert torch.equal(peaked.offsets, every.offsets)
+
+
+def test_a_one_to_one_head_that_begins_as_the_many_gives_their_boxes() -> None:
+    torch.manual_seed(0)
+    network = YOLOX(2, one_to_one=True).eval()
+    network.begin_one_as_many()
+    with torch.inference_mode():
+        many, one = network.raw(torch.rand(1, 3, 64, 64) * 255)
+    assert torch.equal(many.offsets, one.offsets)
+    assert torch.equal(many.classes, one.classes)
 
 
 def test_cells_lie_row_by_row_from_the_finest_grid_on() -> None:
