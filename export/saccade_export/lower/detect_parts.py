@@ -40,26 +40,15 @@ def candidates(
     least = graph.add_input("least_confidence", ir.DataType.FLOAT, (1,))
     wanted = graph.add_input("wanted", ir.DataType.BOOL, (len(spec.classes),))
     no_box = graph.constant("not_a_box", NOT_A_BOX, np.float32)
-    column = head.objectness_column
-    if fixed or column is None:
-        scores = head.best_scores(graph, outputs)
-        is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
-        count = graph.axes(most) if fixed else _number(graph, is_above, most)
-        confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
-        top, chosen = graph.add_several("TopK", ("top_scores", "top_boxes"), confident, count, axis=1)
-    else:
-        (rows,) = outputs
-        objectness = graph.add(
-            "Squeeze", "limits", columns(graph, "limit_column", rows, column, column + 1), graph.axes(2)
-        )
-        count = _number(graph, graph.add("GreaterOrEqual", "is_hopeful", objectness, least), None)
-        _, hopeful = graph.add_several("TopK", ("hopeful_limits", "hopeful_boxes"), objectness, count, axis=1)
-        scores = head.best_scores(graph, [take_rows(graph, "hopeful_rows", rows, hopeful)])
-        is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
-        confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
-        fewer = graph.add("Min", "confident_count", count, graph.axes(most))
-        top, place = graph.add_several("TopK", ("top_scores", "top_places"), confident, fewer, axis=1)
-        chosen = graph.add("GatherElements", "top_boxes", hopeful, place, axis=1)
+    hopeful = None if fixed else _hopeful(graph, head, outputs, least)
+    seen = outputs if hopeful is None else [take_rows(graph, "hopeful_rows", outputs[0], hopeful)]
+    scores = head.best_scores(graph, seen)
+    is_above = graph.add("GreaterOrEqual", "is_confident", scores, least)
+    count = graph.axes(most) if fixed else graph.add("Min", "mark_count", _number(graph, is_above), graph.axes(most))
+    confident = graph.add("Where", "confident_scores", is_above, scores, no_box)
+    top, chosen = graph.add_several("TopK", ("top_scores", "top_boxes"), confident, count, axis=1)
+    if hopeful is not None:
+        chosen = graph.add("GatherElements", "top_of_all", hopeful, chosen, axis=1)
     boxes, class_id = head.decode(graph, outputs, chosen)
     is_wanted = graph.add("Gather", "is_wanted", wanted, class_id, axis=0)
     return Candidates(boxes, graph.add("Where", "candidate_scores", is_wanted, top, no_box), class_id)
@@ -110,10 +99,21 @@ def add_finite_output(graph: GraphWriter, outputs: Sequence[ir.Value]) -> None:
     graph.add_output(graph.add("LessOrEqual", "is_finite", size, limit), "finite", ir.DataType.BOOL, ("N",))
 
 
-def _number(graph: GraphWriter, marks: ir.Value, most: int | None) -> ir.Value:
-    """How many marks (N, A) are true in the frame that has most: (1,), one at least and ``most`` at most."""
-    ones = graph.add("Cast", "mark_ones", marks, to=ir.DataType.INT64)
-    numbers = graph.add("ReduceSum", "mark_numbers", ones, graph.axes(1), keepdims=0)
-    highest = graph.add("ReduceMax", "mark_number", numbers, graph.axes(0))
-    number = graph.add("Max", "mark_number_or_one", highest, graph.axes(1))
-    return number if most is None else graph.add("Min", "mark_count", number, graph.axes(most))
+def _hopeful(graph: GraphWriter, head: Head, outputs: Sequence[ir.Value], least: ir.Value) -> ir.Value | None:
+    """Where the boxes are whose objectness reaches the threshold, int64 (N, H); None where the head has none."""
+    column = head.objectness_column
+    if column is None:
+        return None
+    limits = columns(graph, "limit_column", outputs[0], column, column + 1)
+    objectness = graph.add("Squeeze", "limits", limits, graph.axes(2))
+    count = _number(graph, graph.add("GreaterOrEqual", "is_hopeful", objectness, least), "hopeful")
+    _, places = graph.add_several("TopK", ("hopeful_limits", "hopeful_boxes"), objectness, count, axis=1)
+    return places
+
+
+def _number(graph: GraphWriter, marks: ir.Value, name: str = "mark") -> ir.Value:
+    """How many marks (N, A) are true in the frame that has most, one at least: (1,)."""
+    ones = graph.add("Cast", f"{name}_ones", marks, to=ir.DataType.INT64)
+    numbers = graph.add("ReduceSum", f"{name}_numbers", ones, graph.axes(1), keepdims=0)
+    highest = graph.add("ReduceMax", f"{name}_number", numbers, graph.axes(0))
+    return graph.add("Max", f"{name}_number_or_one", highest, graph.axes(1))

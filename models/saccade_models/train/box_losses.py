@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from saccade.boxes import suppress
 from saccade_models.train.assignment import Assignment, Objects, simota, task_aligned
+from saccade_models.train.detecting import SUPPRESSION_IOU
 from saccade_models.yolox_head import Cells, RawOutput
 
 BOX_WEIGHT = 5.0
@@ -18,7 +19,6 @@ BOX_WEIGHT = 5.0
 MANY = 10
 """Cells that an object gets under one-to-many task-aligned matching."""
 
-SUPPRESSION_IOU = 0.65
 TAUGHT_CANDIDATES = 300
 TAUGHT_CONFIDENCE = 0.01
 """Fainter boxes of the one-to-many head teach nothing."""

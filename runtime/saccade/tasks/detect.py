@@ -185,7 +185,8 @@ class DetectTask(FrameTask[Detections]):
         agnostic: bool | None,
     ) -> _Thresholds:
         """What a call asks for, checked; the very same as before where it asks for the same."""
-        words = (confidence, iou, max_detections, None if classes is None else tuple(classes), agnostic)
+        kept = classes if classes is None or isinstance(classes, str | int) else tuple(classes)
+        words = (confidence, iou, max_detections, kept, agnostic)
         if self._thresholds is not None and self._thresholds.words == words:
             return self._thresholds
         spec = self.spec
