@@ -38,6 +38,15 @@ def tiny_detector_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_restorer_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proven bundle of a small random denoiser in 1, 2 and 4 steps, tiles of 128 by 128; do not change it."""
+    pytest.importorskip("torch")
+    from tests.tiny import export_tiny_restorer
+
+    return export_tiny_restorer(tmp_path_factory.mktemp("restorer"))
+
+
+@pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
     """The ready-made bundle in the repository."""
     return ROOT / "models" / "bundles" / "road-camvid.saccade"

@@ -11,13 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from saccade.classes import spread_color
-from saccade.spec import DetectSpec, SegmentSpec
-from saccade_export.contract import detect_spec, segment_spec
+from saccade.spec import DetectSpec, Restoring, SegmentSpec, Tiling
+from saccade_export.contract import detect_spec, restore_spec, segment_spec
 from saccade_export.detection import DetectPlan
 from saccade_export.exporting import ExportRequest, Report, export_bundle
 from saccade_export.heads import HEADS
+from saccade_export.restoration import RestorePlan
 from saccade_export.segmentation import SegmentPlan
 from saccade_export.source import NetworkRequest
+from saccade_export.step_tables import bridge_table
 
 SIZE_HW = (32, 48)
 MEAN = (0.4, 0.5, 0.6)
@@ -184,3 +186,29 @@ def export_detector(
 def export_tiny_detector(folder: Path, head: str = "yolox", **options: Any) -> Path:
     """Export a tiny detector and return the bundle's path. Takes what ``export_detector`` takes."""
     return export_detector(folder, head, **options).bundle.path
+
+
+class TinyBridge(nn.Module):
+    """A bridge's velocity from two convolutions at half size, which depends on state, map and time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(16, 24, 3, padding=1)
+        self.time = nn.Linear(1, 24)
+        self.second = nn.Conv2d(24, 12, 3, padding=1)
+
+    def forward(self, state: Tensor, map: Tensor, time: Tensor) -> Tensor:  # noqa: A002 - the input's name
+        seen = nn.functional.pixel_unshuffle(torch.cat([state, map], dim=1), 2)
+        features = torch.relu(self.first(seen) + self.time(time[:, None])[:, :, None, None])
+        return nn.functional.pixel_shuffle(self.second(features), 2) * 3 * map
+
+
+def export_tiny_restorer(folder: Path, mode: Restoring = "denoise", *, seed: int = 0, **spec: Any) -> Path:
+    """Export a tiny restorer in 1, 2 and 4 steps into ``folder`` and return the bundle's path."""
+    weights = save_weights(seeded(TinyBridge, seed), folder / f"{mode}.safetensors")
+    tables = {str(steps): bridge_table(steps) for steps in (1, 2, 4)}
+    contract = restore_spec(mode, tables, **{"tiling": Tiling(128, 48), **spec})
+    request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), RestorePlan(contract), mode)
+    path = folder / f"{mode}.saccade"
+    export_bundle(request, path)
+    return path

@@ -169,7 +169,15 @@ def bare_session(
         options.intra_op_num_threads = threads
     model, outputs = _network_of(opened) if network is None else (str(network), None)
     session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return session, opened.manifest.task.image, outputs or [output.name for output in session.get_outputs()]
+    return session, image_spec(opened), outputs or [output.name for output in session.get_outputs()]
+
+
+def image_spec(bundle: saccade.Bundle) -> ImageSpec:
+    """How the bundle's network takes frames. Raises ``RequestError`` where it has no input of one size."""
+    image = bundle.manifest.task.image
+    if not isinstance(image, ImageSpec):
+        raise RequestError(f"{bundle.manifest.name} takes frames of any size: there is no bare network beside it")
+    return image
 
 
 def _network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
@@ -186,7 +194,7 @@ def _network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
     if IMAGE not in made or not outputs:
         known = ", or ".join(" and ".join(names) for names in OUTPUTS)
         raise RequestError(f"{bundle.manifest.name} has no values named {IMAGE} and {known}")
-    bare = _between(model, IMAGE, (1, 3, *bundle.manifest.task.image.size_hw), outputs)
+    bare = _between(model, IMAGE, (1, 3, *image_spec(bundle).size_hw), outputs)
     return bare.SerializeToString(), outputs
 
 

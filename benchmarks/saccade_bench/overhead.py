@@ -20,6 +20,7 @@ import psutil
 
 import saccade
 from saccade.cli import emit_json
+from saccade.errors import RequestError
 from saccade.sources import SourceFrame, open_source
 
 Frame = npt.NDArray[np.uint8]
@@ -71,7 +72,7 @@ class TimedSession:
         return getattr(self._session, name)
 
 
-def measure_overhead(task: saccade.Task, frames: Sequence[Frame]) -> Overhead:
+def measure_overhead(task: saccade.SegmentTask | saccade.DetectTask, frames: Sequence[Frame]) -> Overhead:
     """Time ``task`` on ``frames`` of one size, after a few to warm up. Needs the onnxruntime engine."""
     engine: Any = task._engine
     engine._session = timed = TimedSession(engine._session)
@@ -119,6 +120,8 @@ def read_frames(source: str, count: int) -> list[Frame]:
 def main(bundle: Path, source: str, frames: int, memory_frames: int, as_json: bool) -> None:
     """Measure time outside the engine on SOURCE, and memory over frames of ten sizes."""
     with saccade.open(bundle, device="cpu") as task:
+        if isinstance(task, saccade.RestoreTask):
+            raise RequestError(f"{bundle} restores frames; its time is that of its steps, and is measured elsewhere")
         overhead = measure_overhead(task, read_frames(source, frames))
         memory = measure_memory(task, memory_frames) if memory_frames else None
     if as_json:

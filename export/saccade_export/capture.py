@@ -91,12 +91,12 @@ def capture(network: ChosenOutputs, size_hw: tuple[int, int], names: Sequence[st
     try:
         model = _capture_dynamo(network, example, names)
     except Exception as dynamo_error:  # torch raises errors of many kinds here
-        reason = _first_line(dynamo_error)
+        reason = first_line(dynamo_error)
         try:
             model = _capture_torchscript(network, example, names)
         except Exception as error:
             raise CaptureError(
-                f"the network cannot be captured: dynamo: {reason}; TorchScript: {_first_line(error)}"
+                f"the network cannot be captured: dynamo: {reason}; TorchScript: {first_line(error)}"
             ) from error
     return Captured(anonymised(model), shapes, reason)
 
@@ -117,7 +117,7 @@ def _output_shapes(network: nn.Module, example: Tensor) -> tuple[tuple[int, ...]
             raise
         except Exception as error:
             raise CaptureError(
-                f"the network fails on an image batch of shape {tuple(example.shape)}: {_first_line(error)}; "
+                f"the network fails on an image batch of shape {tuple(example.shape)}: {first_line(error)}; "
                 "check --imgsz, and that the network takes float32 (N, 3, H, W)"
             ) from error
     for output in outputs:
@@ -187,6 +187,7 @@ def _describe(value: Any) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

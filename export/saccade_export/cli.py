@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from saccade_export.exporting import Report
 
 HEADS = ("yolox", "yolox-one-to-one", "yolov5", "yolov8", "yolov10", "xyxy+scores", "detr")
+MODES = ("denoise", "deblur", "inpaint", "super-resolution")
 RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
 @click.command(short_help="Turn a network, PyTorch or ONNX, into a sealed, proven bundle.")
 @click.argument("network")
 @click.option("--weights", type=click.Path(path_type=Path), help="safetensors, a pickled state dict, or ONNX.")
-@click.option("--task", type=click.Choice(["segment", "detect"]), default="segment", help="What the network does.")
 @click.option(
-    "--classes", required=True, type=click.Path(path_type=Path), help="Text file, a class a line: name [#rrggbb]."
+    "--task", type=click.Choice(["segment", "detect", "restore"]), default="segment", help="What the network does."
 )
-@click.option("--imgsz", required=True, help="The network's input, HEIGHTxWIDTH, or one number for a square.")
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="segment, detect: text file, a class a line: name [#rrggbb].",
+)
+@click.option("--imgsz", help="segment, detect: the network's input, HEIGHTxWIDTH, or one number for a square.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, *.saccade.")
 @click.option(
     "--mean",
@@ -73,6 +78,23 @@ RESIZES = ("stretch", "letterbox", "letterbox-centre")
 @click.option("--agnostic-nms", is_flag=True, help="detect: boxes of other classes suppress too.")
 @click.option("--box-px", type=FiniteRange(0, 64), help="detect: how far corners may be from PyTorch's.  [0.5]")
 @click.option("--box-confidence", type=FiniteRange(0, 0.5), help="detect: likewise, confidences.  [0.005]")
+@click.option("--mode", type=click.Choice(MODES), help="restore: what it undoes.  [denoise]")
+@click.option("--steps", metavar="N,N,…", help="restore: the numbers of steps to carry.  [1,2,4]")
+@click.option(
+    "--sigma", type=FiniteRange(0), help="restore: default noise or blur.  [noise is measured; a blur of 1.6 pixels]"
+)
+@click.option(
+    "--sigma-range",
+    nargs=2,
+    type=FiniteRange(0),
+    metavar="LOW HIGH",
+    help="restore: what the network was trained for.  [noise 0 to 60 grey levels, blur 1 to 2.2 pixels]",
+)
+@click.option("--dead-zone", type=FiniteRange(0), help="restore: frames of less noise stay as they are.  [3]")
+@click.option("--multiple", type=click.IntRange(1, 256), help="restore: what height and width are multiples of.  [8]")
+@click.option("--tile", type=click.IntRange(64, 1 << 14), help="restore: side of tiles of large frames.  [1024]")
+@click.option("--overlap", type=click.IntRange(0, 1024), help="restore: pixels that tiles share.  [64]")
+@click.option("--grey-levels", type=click.IntRange(0, 64), help="restore: how far pixels may be from PyTorch's.  [1]")
 @click.option("--images", help="Image, folder, glob or video to prove the bundle on, beside rendered scenes.")
 @click.option("--golden-from-images", is_flag=True, help="Put some of --images into the bundle as golden frames.")
 @click.option("--name", help="Name in the manifest.  [default: the output's stem]")
@@ -85,12 +107,13 @@ RESIZES = ("stretch", "letterbox", "letterbox-centre")
 def export(network: str, weights: Path | None, task: str, out: Path, as_json: bool, **options: Any) -> None:
     """Turn NETWORK, package.module:callable with its weights or an .onnx file, into a sealed bundle.
 
-    The bundle takes uint8 frames of any size and gives class maps or boxes at their size; it is proven against the
+    The bundle takes uint8 frames of any size and gives class maps, boxes or restored frames; it is proven against the
     network, frame by frame, before it gets its name. Examples:
 
     \b
     saccade export mypackage.nets:build --weights w.pth --classes classes.txt --imgsz 360x480 -o road.saccade
     saccade export yolox_nano.onnx --task detect --head yolox --classes coco.txt --imgsz 416 -o yolox-nano.saccade
+    saccade export saccade_models.bridge_unet:BridgeUNet --task restore --weights w.safetensors -o denoise.saccade
 
     \b
     Heads, by the outputs of a network of C classes with A boxes:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from saccade.classes import Color
 from saccade.errors import RequestError
-from saccade.spec import ChannelOrder, DetectSpec, ImageSpec, Resize, Scores, SegmentSpec, Suppression
+from saccade.spec import (
+    ChannelOrder,
+    DetectSpec,
+    FullImageSpec,
+    ImageSpec,
+    Resize,
+    RestoreSpec,
+    Restoring,
+    Scores,
+    SegmentSpec,
+    Suppression,
+    Tiling,
+)
+from saccade.step_table import StepTable
+from saccade.task_fields import MAX_SIGMA
 
 BACKGROUND = "background"
 DEFAULT_THRESHOLD = 0.5
@@ -61,6 +77,67 @@ def detect_spec(
             raise RequestError(f"{name} must be 0 to 1, but got {value}")
     image = ImageSpec(size_hw, channel_order, scale, mean, std, resize=resize)
     return DetectSpec(image, names, colors, confidence, iou, max_detections, suppression)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a mode of restoration has unless it is said: units of the map, range and default of sigma, dead zone."""
+
+    map_per_sigma: float
+    sigma_range: tuple[float, float] = (0.0, 0.0)
+    sigma: float | None = None
+    dead_zone: float = 0.0
+    scale: int = 1
+    hole_spread: float = 0.0
+
+
+USUAL: dict[Restoring, Usual] = {
+    "denoise": Usual(1 / 127.5, (0.0, 60.0), dead_zone=3.0),
+    "deblur": Usual(1 / 16, (1.0, 2.2), 1.6),
+    "inpaint": Usual(1.0, hole_spread=0.5),
+    "super-resolution": Usual(0.1, scale=2),
+}
+
+
+def restore_spec(
+    mode: Restoring,
+    tables: dict[str, StepTable],
+    *,
+    channel_order: ChannelOrder = "rgb",
+    multiple: int = 8,
+    sigma_range: tuple[float, float] | None = None,
+    sigma: float | None = None,
+    dead_zone: float | None = None,
+    tiling: Tiling | None = None,
+) -> RestoreSpec:
+    """The contract of a restorer that was trained as ``saccade train --task restore`` trains one.
+
+    Raises ``RequestError`` for numbers that the mode does not have, or out of range.
+    """
+    usual = USUAL[mode]
+    low, high = sigma_range or usual.sigma_range
+    if sigma_range is not None and not usual.sigma_range[1]:
+        raise RequestError(f"mode {mode!r} has no sigma, so it has no range of it; drop --sigma-range")
+    if not 0 <= low <= high <= MAX_SIGMA:
+        raise RequestError(f"a range of sigma must rise within 0 to {MAX_SIGMA:g}, but is {low:g} to {high:g}")
+    chosen = usual.sigma if sigma is None else sigma
+    if chosen is not None and not low <= chosen <= high:
+        raise RequestError(f"the default sigma must be {low:g} to {high:g}, but is {chosen:g}")
+    zone = usual.dead_zone if dead_zone is None else dead_zone
+    if not 0 <= zone <= high:
+        raise RequestError(f"the dead zone must be 0 to {high:g}, but is {zone:g}")
+    return RestoreSpec(
+        image=FullImageSpec(channel_order, multiple),
+        mode=mode,
+        map_per_sigma=usual.map_per_sigma,
+        tables=tables,
+        sigma_range=(low, high),
+        sigma=chosen,
+        dead_zone=zone,
+        scale=usual.scale,
+        hole_spread=usual.hole_spread,
+        tiling=tiling or Tiling(),
+    )
 
 
 def _check_scale(scale: float, std: tuple[float, float, float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +13,11 @@ from saccade.kinds.detect import compare_boxes
 from saccade.spec import DetectSpec, Scalar
 from saccade.tasks import DetectTask, Task
 from saccade_export.heads import HEADS, Head
+from saccade_export.image_variants import ImageVariant, prepared_images
 from saccade_export.lower.detect_cpu import lower_detect_cpu
 from saccade_export.lower.detect_gpu import lower_detect_gpu
-from saccade_export.plan import Agreement, Expected, Frame, PlannedVariant
+from saccade_export.plan import Agreement, Expected, Frame, Prepared
+from saccade_export.source import NetworkRequest, load_network
 from saccade_export.twin import DetectTwin, Network
 
 BOX_PX = 0.5
@@ -45,15 +47,12 @@ class DetectPlan:
         return HEADS[self.head_name](len(self.spec.classes), self.spec.image.size_hw)
 
     @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.head.outputs
-
-    @property
     def tolerances(self) -> dict[str, float]:
         return {"box_px": self.box_px, "confidence": self.confidence}
 
-    def variants(self, shapes: Sequence[tuple[int, ...]], single_images: bool) -> list[PlannedVariant]:
-        boxes = self.head.check(shapes)
+    def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
+        loaded = load_network(request, self.spec.image.size_hw, self.head.outputs, say)
+        boxes = self.head.check(loaded.captured.shapes)
         planned = []
         for target, lower, end in (("cpu", lower_detect_cpu, "detections"), ("gpu", lower_detect_gpu, "candidates")):
             most = PLAIN_CANDIDATES if self.spec.suppression == "none" else SUPPRESSED_CANDIDATES[target]
@@ -63,11 +62,14 @@ class DetectPlan:
                     f"--max-det is {self.spec.max_detections}, but a graph for {target} keeps {count} candidates"
                 )
             parameters: dict[str, Scalar] = {"candidates": count, "ends_in": end}
-            if single_images:
+            if loaded.captured.single_images:
                 parameters["batch"] = 1
             make = partial(lower, spec=self.spec, head=self.head, candidates=count)
-            planned.append(PlannedVariant(f"fp32-{target}", target, make, parameters))
-        return planned
+            planned.append(ImageVariant(f"fp32-{target}", target, make, parameters))
+        return prepared_images(loaded, planned)
+
+    def frame_for_proof(self, frame: Frame) -> Frame:
+        return frame
 
     def expect(self, network: Network, frame: Frame) -> Expected:
         """Boxes down to half of the floor, so that one at the edge of it is in both results."""

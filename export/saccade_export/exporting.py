@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +19,14 @@ from saccade.sources.base import SourceFault
 from saccade.spec import Golden, Manifest, StoredArray, Variant
 from saccade.verify import verify
 from saccade_export.capture import OPSET
-from saccade_export.plan import Frame, Plan, PlannedVariant
+from saccade_export.plan import Frame, Plan, PlannedVariant, Prepared
 from saccade_export.prove import Case, Proof, prove, scene_frames
 from saccade_export.seal import seal
-from saccade_export.simplify import fold_focus
-from saccade_export.source import LoadedNetwork, NetworkRequest, load_network
+from saccade_export.source import NetworkRequest
 from saccade_export.weights import LOCATION, WeightStore
 
 MAX_PROOF_IMAGES = 30
+WEIGHTS = f"graphs/{LOCATION}"
 RECORDED_PACKAGES = ("saccade", "torch", "onnx", "onnxscript")
 
 
@@ -58,21 +58,19 @@ def export_bundle(request: ExportRequest, path: Path, say: Callable[[str], None]
     Raises a ``SaccadeError`` when a step fails, and then leaves nothing at ``path`` that was not there before.
     """
     plan = request.plan
-    loaded = load_network(request.network, plan.spec.image.size_hw, plan.output_names, say)
-    planned = plan.variants(loaded.captured.shapes, loaded.captured.single_images)
+    prepared = plan.prepare(request.network, say)
 
     rendered, given = scene_frames(), _image_frames(request.images)
     named = [(f"scene {index}", frame) for index, frame in enumerate(rendered)] + given
+    frames = [(name, plan.frame_for_proof(frame)) for name, frame in named]
     say(f"computing what PyTorch gives for {len(named)} frames, and what shuffled weights give")
-    cases = [Case(n, f, plan.expect(loaded.network, f), plan.expect(loaded.control, f)) for n, f in named]
+    cases = [Case(n, f, plan.expect(prepared.network, f), plan.expect(prepared.control, f)) for n, f in frames]
     golden, members = _golden(
         cases[len(rendered) :][: len(rendered)] if request.golden_from_images else cases[: len(rendered)]
     )
-    graphs, weights = _graphs(loaded, planned)
-    manifest = _manifest(request, loaded, planned, golden, bool(weights))
-    members |= {f"graphs/main.{name}.onnx": data for name, data in graphs.items()}
-    if weights:
-        members[f"graphs/{LOCATION}"] = weights
+    made = _made(prepared.variants)
+    manifest = _manifest(request, prepared, made, golden)
+    members |= made.members
 
     proofs: list[Proof] = []
 
@@ -85,7 +83,7 @@ def export_bundle(request: ExportRequest, path: Path, say: Callable[[str], None]
                     raise CheckError(f"variant {variant.name} does not repeat its golden frames")
 
     say(f"sealing {path.name}")
-    return Report(seal(manifest, members, path, check), tuple(proofs), loaded.captured.fallback_reason)
+    return Report(seal(manifest, members, path, check), tuple(proofs), prepared.capture_fallback)
 
 
 def _image_frames(images: str | None) -> list[tuple[str, Frame]]:
@@ -111,63 +109,74 @@ def _golden(cases: list[Case]) -> tuple[tuple[Golden, ...], dict[str, bytes]]:
     members: dict[str, bytes] = {}
     for index, case in enumerate(cases):
         stored: dict[str, StoredArray] = {}
-        for name, array in {"frame": case.frame, **case.expected.results}.items():
+        inputs = {"frame": case.frame, **case.expected.inputs}
+        for name, array in {**inputs, **case.expected.results}.items():
             stored[name] = StoredArray(f"golden/{index:03}.{name}", str(array.dtype), array.shape)  # type: ignore[arg-type]
             members[stored[name].member] = np.ascontiguousarray(array).tobytes()
-        entries.append(Golden({"frame": stored.pop("frame")}, stored, case.expected.parameters))
+        given = {name: stored.pop(name) for name in inputs}
+        entries.append(Golden(given, stored, case.expected.parameters))
     return tuple(entries), members
 
 
-def _graphs(loaded: LoadedNetwork, planned: list[PlannedVariant]) -> tuple[dict[str, bytes], bytes]:
-    """One serialized graph for each variant, by name, and the weights that they share."""
+@dataclass(frozen=True)
+class _Made:
+    """Graphs and weights as members, and the member that is each variant's graph of each stage."""
+
+    members: dict[str, bytes]
+    graphs: dict[str, dict[str, str]]
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return (WEIGHTS,) if WEIGHTS in self.members else ()
+
+
+def _made(variants: Sequence[PlannedVariant]) -> _Made:
+    """Every graph, and the weights that they share. Variants with equal graphs share them."""
     store = WeightStore()
-    graphs: dict[str, bytes] = {}
-    network = loaded.captured.model.clone()
-    fold_focus(network)
-    for variant in planned:
-        model = variant.lower(network.clone())
-        store.take_from(model)
-        graphs[variant.name] = ir.to_proto(model).SerializeToString(deterministic=True)
-    return graphs, store.data
+    named: dict[bytes, str] = {}
+    graphs: dict[str, dict[str, str]] = {}
+    for variant in variants:
+        graphs[variant.name] = {}
+        for stage, make in variant.stages.items():
+            model = make()
+            store.take_from(model)
+            data = ir.to_proto(model).SerializeToString(deterministic=True)
+            graphs[variant.name][stage] = named.setdefault(data, f"graphs/{stage}.{variant.name}.onnx")
+    members = {name: data for data, name in named.items()}
+    return _Made({**members, WEIGHTS: store.data} if store.data else members, graphs)
 
 
-def _manifest(
-    request: ExportRequest,
-    loaded: LoadedNetwork,
-    planned: list[PlannedVariant],
-    golden: tuple[Golden, ...],
-    has_weights: bool,
-) -> Manifest:
+def _manifest(request: ExportRequest, prepared: Prepared, made: _Made, golden: tuple[Golden, ...]) -> Manifest:
     variants = tuple(
         Variant(
             name=variant.name,
             target=variant.target,
             precision="fp32",
-            graphs={"main": f"graphs/main.{variant.name}.onnx"},
-            weights=(f"graphs/{LOCATION}",) if has_weights else (),
+            graphs=made.graphs[variant.name],
+            weights=made.weights,
             opset=OPSET,
             tolerances=request.plan.tolerances,
             parameters=dict(variant.parameters),
         )
-        for variant in planned
+        for variant in prepared.variants
     )
     return Manifest(
         name=request.name,
         task=request.plan.spec,
-        stages=("main",),
+        stages=tuple(dict.fromkeys(stage for variant in variants for stage in variant.graphs)),
         variants=variants,
         golden=golden,
         members={},
-        provenance=_provenance(request, loaded),
-        metrics={**loaded.metrics, **request.metrics},
+        provenance=_provenance(request, prepared),
+        metrics={**prepared.metrics, **request.metrics},
     )
 
 
-def _provenance(request: ExportRequest, loaded: LoadedNetwork) -> dict[str, str]:
+def _provenance(request: ExportRequest, prepared: Prepared) -> dict[str, str]:
     made_with = {f"version.{package}": version(package) for package in RECORDED_PACKAGES}
     return {
         **made_with,
         "version.onnxruntime": engine_module("onnxruntime").version(),  # of whichever build is installed
         **request.provenance,
-        **loaded.provenance,
+        **prepared.provenance,
     }

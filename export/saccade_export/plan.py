@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,17 +12,21 @@ import onnx_ir as ir
 
 from saccade.spec import Scalar, TaskSpec
 from saccade.tasks import Task
-from saccade_export.twin import Network
+from saccade_export.source import NetworkRequest
 
 Frame = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the eager twin gave for a frame: arrays by the names that golden frames have, and the call's scalars."""
+    """What the eager twin gave for a frame: arrays by the names that golden frames have, and the call's scalars.
+
+    ``inputs`` are what the call is given beside the frame.
+    """
 
     results: dict[str, npt.NDArray[Any]]
     parameters: dict[str, Scalar]
+    inputs: dict[str, npt.NDArray[Any]] = field(default_factory=dict[str, npt.NDArray[Any]])
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,32 @@ class Agreement:
 
 @dataclass(frozen=True)
 class PlannedVariant:
-    """A graph to make: for which target, and what tells it apart."""
+    """A variant to make: for which target, a maker of each stage's graph, and what tells it apart."""
 
     name: str
     target: str
-    lower: Callable[[ir.Model], ir.Model]
+    stages: Mapping[str, Callable[[], ir.Model]]
     parameters: Mapping[str, Scalar]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A network as export goes on with it.
+
+    ``network`` computes it outside our graphs, ``control`` is the same with its weights shuffled. ``metrics`` are
+    scores that training recorded in the weights; ``capture_fallback`` says why dynamo could not capture, or is empty.
+    """
+
+    network: Any
+    control: Any
+    variants: Sequence[PlannedVariant]
+    provenance: Mapping[str, str]
+    metrics: Mapping[str, float]
+    capture_fallback: str = ""
+
+
 class Plan(Protocol):
-    """One task's part of an export. ``shapes`` are the network's outputs without N."""
+    """One task's part of an export."""
 
     @property
     def spec(self) -> TaskSpec: ...
@@ -58,18 +78,19 @@ class Plan(Protocol):
     def tolerances(self) -> dict[str, float]: ...
 
     @property
-    def output_names(self) -> tuple[str, ...]: ...
-
-    @property
     def agreement_noun(self) -> str:
         """What ``Agreement.share`` counts: "pixels equal to PyTorch"."""
         ...
 
-    def variants(self, shapes: Sequence[tuple[int, ...]], single_images: bool) -> list[PlannedVariant]:
-        """The graphs to make. Raises ``RequestError`` when the outputs do not fit the contract."""
+    def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
+        """Load and capture the network, and plan its graphs. Raises a ``SaccadeError`` where it does not fit."""
         ...
 
-    def expect(self, network: Network, frame: Frame) -> Expected:
+    def frame_for_proof(self, frame: Frame) -> Frame:
+        """A frame of a scene or of the user's as the task's proof takes it."""
+        ...
+
+    def expect(self, network: Any, frame: Frame) -> Expected:
         """What the task gives for an RGB frame, computed eagerly with ``network``."""
         ...
 

@@ -8,30 +8,70 @@ from typing import Any
 
 from saccade.classes import read_classes
 from saccade.errors import RequestError
-from saccade.spec import Letterbox, Resize, Stretch
+from saccade.spec import Letterbox, Resize, Stretch, Tiling
+from saccade.step_table import MAX_STEPS
 from saccade.task_fields import MAX_SIZE
-from saccade_export.contract import detect_spec, segment_spec
+from saccade_export.contract import detect_spec, restore_spec, segment_spec
 from saccade_export.detection import BOX_PX, CONFIDENCE, DetectPlan
 from saccade_export.heads import HEADS
 from saccade_export.plan import Plan
+from saccade_export.restoration import GREY_LEVELS, RestorePlan
 from saccade_export.segmentation import EQUAL_PIXELS, SegmentPlan
+from saccade_export.step_tables import bridge_table
 
 Options = dict[str, Any]
 
+MAX_FORMS = 6
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 OF_SEGMENT = ("scores", "threshold", "confidence", "equal_pixels")
 OF_DETECT = ("head", "resize", "pad", "conf", "iou", "max_det", "nms", "agnostic_nms", "box_px", "box_confidence")
-"""Options that only one task has."""
+OF_RESTORE = ("mode", "steps", "sigma", "sigma_range", "dead_zone", "multiple", "tile", "overlap", "grey_levels")
+OF_IMAGES = ("classes", "imgsz", "mean", "std", "scale", "outputs")
+"""Options that not all tasks have; those of images are for segmentation and detection."""
+
+FOREIGN = {
+    "segment": (*OF_DETECT, *OF_RESTORE),
+    "detect": (*OF_SEGMENT, *OF_RESTORE),
+    "restore": (*OF_SEGMENT, *OF_DETECT, *OF_IMAGES),
+}
 
 
 def plan_of(task: str, options: Options) -> Plan:
     """The plan that the options ask for. Raises ``RequestError`` for options of another task or out of range."""
-    other = OF_DETECT if task == "segment" else OF_SEGMENT
-    if foreign := [name for name in other if options[name] not in (None, False)]:
-        raise RequestError(f"--{foreign[0].replace('_', '-')} is not for --task {task}; drop it")
+    if foreign := [name for name in FOREIGN[task] if options[name] not in (None, False, ())]:
+        raise RequestError(f"--{foreign[0].replace('_', '-').removesuffix('s')} is not for --task {task}; drop it")
+    if task != "restore" and (missing := [name for name in ("classes", "imgsz") if options[name] is None]):
+        raise RequestError(f"--task {task} needs --{missing[0]}")
     return PLANS[task](options)
+
+
+def _restore_plan(options: Options) -> RestorePlan:
+    usual = Tiling()
+    tiling = Tiling(_default(options["tile"], usual.size), _default(options["overlap"], usual.overlap))
+    if 2 * tiling.overlap >= tiling.size:
+        raise RequestError(f"--overlap must be below half of --tile {tiling.size}, but is {tiling.overlap}")
+    spec = restore_spec(
+        options["mode"] or "denoise",
+        {str(steps): bridge_table(steps) for steps in _steps(options["steps"] or "1,2,4")},
+        channel_order=options["color"] or "rgb",
+        multiple=_default(options["multiple"], 8),
+        sigma_range=options["sigma_range"],
+        sigma=options["sigma"],
+        dead_zone=options["dead_zone"],
+        tiling=tiling,
+    )
+    return RestorePlan(spec, _default(options["grey_levels"], GREY_LEVELS))
+
+
+def _steps(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 1 <= int(part) <= MAX_STEPS for part in parts) or len(parts) > MAX_FORMS:
+        raise RequestError(
+            f"--steps must be up to {MAX_FORMS} numbers from 1 to {MAX_STEPS}, such as 1,2,4, but got {text!r}"
+        )
+    return sorted({int(part) for part in parts})
 
 
 def _segment_plan(options: Options) -> SegmentPlan:
@@ -80,7 +120,11 @@ def _detect_plan(options: Options) -> DetectPlan:
     )
 
 
-PLANS: dict[str, Callable[[Options], Plan]] = {"segment": _segment_plan, "detect": _detect_plan}
+PLANS: dict[str, Callable[[Options], Plan]] = {
+    "segment": _segment_plan,
+    "detect": _detect_plan,
+    "restore": _restore_plan,
+}
 
 
 def _resize(options: Options, usual: Resize) -> Resize:

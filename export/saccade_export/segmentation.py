@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,9 +10,11 @@ from saccade.errors import CaptureError, RequestError
 from saccade.spec import SegmentSpec
 from saccade.tasks import SegmentTask, Task
 from saccade.verify import equal_share
+from saccade_export.image_variants import ImageVariant, prepared_images
 from saccade_export.lower.segment_cpu import lower_segment_cpu
 from saccade_export.lower.segment_gpu import lower_segment_gpu
-from saccade_export.plan import Agreement, Expected, Frame, PlannedVariant
+from saccade_export.plan import Agreement, Expected, Frame, Prepared
+from saccade_export.source import NetworkRequest, load_network
 from saccade_export.twin import Network, SegmentTwin
 
 EQUAL_PIXELS = 0.999
@@ -25,21 +27,27 @@ class SegmentPlan:
 
     spec: SegmentSpec
     equal_pixels: float = EQUAL_PIXELS
-    output_names: tuple[str, ...] = ("scores",)
     agreement_noun: str = "pixels equal to PyTorch"
 
     @property
     def tolerances(self) -> dict[str, float]:
         return {"equal_pixels": self.equal_pixels}
 
-    def variants(self, shapes: Sequence[tuple[int, ...]], single_images: bool) -> list[PlannedVariant]:
-        if single_images:
+    def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
+        loaded = load_network(request, self.spec.image.size_hw, ("scores",), say)
+        if loaded.captured.single_images:
             raise RequestError("the network takes one image at a time; export it with a dynamic batch")
-        _check_scores(self.spec, shapes[0])
-        return [
-            PlannedVariant(f"fp32-{target}", target, partial(lower, spec=self.spec), {})
-            for target, lower in LOWERINGS.items()
-        ]
+        _check_scores(self.spec, loaded.captured.shapes[0])
+        return prepared_images(
+            loaded,
+            [
+                ImageVariant(f"fp32-{target}", target, partial(lower, spec=self.spec))
+                for target, lower in LOWERINGS.items()
+            ],
+        )
+
+    def frame_for_proof(self, frame: Frame) -> Frame:
+        return frame
 
     def expect(self, network: Network, frame: Frame) -> Expected:
         return Expected({"class_map": SegmentTwin(network, self.spec)(frame)}, {"pixel_format": "rgb24"})

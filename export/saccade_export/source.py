@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from saccade.errors import RequestError
 from saccade_export.capture import Captured, ChosenOutputs, capture
 from saccade_export.network import build_network, load_weights, recorded_metrics
@@ -28,6 +30,15 @@ class NetworkRequest:
     @property
     def is_onnx(self) -> bool:
         return self.reference.endswith(".onnx")
+
+
+@dataclass(frozen=True)
+class BuiltNetwork:
+    """A PyTorch network in evaluation mode with its weights, where they come from, and what they scored."""
+
+    network: nn.Module
+    provenance: dict[str, str]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -54,22 +65,28 @@ def load_network(
     """
     if request.is_onnx:
         return _load_onnx(request, size_hw, names, say)
-    if request.weights is None:
-        raise RequestError(f"{request.reference} is PyTorch code, which needs --weights")
-    say(f"building {request.reference} with {request.weights.name}")
-    built = build_network(request.reference, request.arguments)
-    load_weights(built, request.weights)
-    network = ChosenOutputs(built, request.outputs, len(names)).eval()
+    built = build(request, say)
+    network = ChosenOutputs(built.network, request.outputs, len(names)).eval()
     say(f"capturing for images of {size_hw[0]}x{size_hw[1]}")
     captured = capture(network, size_hw, names)
     if captured.fallback_reason:
         say(f"dynamo cannot capture this network, so TorchScript did: {captured.fallback_reason}")
+    return LoadedNetwork(network, shuffled(network), captured, built.provenance, built.metrics)
+
+
+def build(request: NetworkRequest, say: Callable[[str], None]) -> BuiltNetwork:
+    """The PyTorch network of ``request`` with its weights. Raises ``RequestError`` or ``WeightsError``."""
+    if request.weights is None:
+        raise RequestError(f"{request.reference} is PyTorch code, which needs --weights")
+    say(f"building {request.reference} with {request.weights.name}")
+    network = build_network(request.reference, request.arguments)
+    load_weights(network, request.weights)
     provenance = {
         "network": request.reference,
         "network_arguments": ", ".join(f"{key}={value}" for key, value in request.arguments.items()),
         "weights_sha256": _sha256(request.weights),
     }
-    return LoadedNetwork(network, shuffled(network), captured, provenance, recorded_metrics(request.weights))
+    return BuiltNetwork(network.eval(), provenance, recorded_metrics(request.weights))
 
 
 def _load_onnx(

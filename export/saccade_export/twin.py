@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from saccade.spec import DetectSpec, ImageSpec, Letterbox, SegmentSpec
+from saccade.spec import DetectSpec, ImageSpec, Letterbox, RestoreSpec, SegmentSpec
 from saccade_export.heads import Head
 
 Network = Callable[[Tensor], Any]
 """An image batch float32 (N, 3, h, w) to what the network gives: a tensor, or a tuple of tensors."""
+
+
+Restorer = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A bridge's network: state (N, 3, H, W), map (N, 1, H, W) and time (N,) to velocity (N, 3, H, W)."""
 
 
 class SegmentTwin:
@@ -115,6 +119,74 @@ class DetectTwin:
         image[..., top : top + inner_h, left : left + inner_w] = resized
         scale = torch.tensor([inner_w / width, inner_h / height] * 2)
         return _normalised(image, contract), scale, torch.tensor([left, top] * 2)
+
+
+class RestoreTwin:
+    """What a restoration bundle must do, computed by the network it was made from."""
+
+    def __init__(self, network: Restorer, spec: RestoreSpec) -> None:
+        self.network, self.spec = network, spec
+
+    def __call__(
+        self,
+        frame: npt.NDArray[np.uint8],
+        steps: int,
+        *,
+        sigma: float = 0.0,
+        mask: npt.NDArray[np.uint8] | None = None,
+        noise: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """An RGB frame (H, W, 3) restored, times the scale; ``noise`` (H, W, 3) is what fills holes, in the state."""
+        pixels = self.exact(torch.from_numpy(np.array(frame)).float(), steps, sigma=sigma, mask=mask, noise=noise)
+        return pixels.clamp(0, 255).round().to(torch.uint8).numpy()
+
+    @torch.inference_mode()
+    def exact(
+        self,
+        frame: Tensor,
+        steps: int,
+        *,
+        sigma: float = 0.0,
+        mask: npt.NDArray[np.uint8] | None = None,
+        noise: npt.NDArray[np.float32] | None = None,
+    ) -> Tensor:
+        """The same in grey levels as they come, float32: neither rounded nor clamped."""
+        state = self._state(frame)
+        holes = None if mask is None else self._mirrored(torch.from_numpy(mask != 0).float()[None, None])
+        if self.spec.takes_mask:
+            assert holes is not None
+            assert noise is not None
+            filling = self._mirrored(torch.from_numpy(noise).permute(2, 0, 1)[None])
+            state = torch.where(
+                holes > 0, filling if self.spec.image.channel_order == "rgb" else filling.flip(1), state
+            )
+        level = torch.full((1, 1, *state.shape[2:]), sigma if self.spec.takes_sigma else 1.0)
+        level = level if holes is None else holes
+        # An N-step bridge, from its definition and not from a table.
+        for step in range(steps):
+            time = 1 - step / steps
+            state = state - self.network(state, level * self.spec.map_per_sigma, torch.tensor([time])) / steps
+        height, width = (side * self.spec.scale for side in frame.shape[:2])
+        planes = state[0, :, :height, :width]
+        ordered = planes if self.spec.image.channel_order == "rgb" else planes.flip(0)
+        return ((ordered + 1) * 127.5).permute(1, 2, 0)
+
+    def _state(self, frame: Tensor) -> Tensor:
+        planes = frame.permute(2, 0, 1)[None]
+        planes = self._mirrored(planes if self.spec.image.channel_order == "rgb" else planes.flip(1)) / 127.5 - 1
+        if self.spec.scale == 1:
+            return planes
+        # With antialias PyTorch takes Keys' kernel with a = -0.5, as Pillow; enlarging has no aliasing to fight.
+        return functional.interpolate(planes, scale_factor=self.spec.scale, mode="bicubic", antialias=True)
+
+    def _mirrored(self, planes: Tensor) -> Tensor:
+        """Planes (1, C, H, W) with their right and bottom edges mirrored up to the multiples that the network takes."""
+        for axis in (2, 3):
+            length = planes.shape[axis]
+            wanted = -(-length // self.spec.image.multiple) * self.spec.image.multiple
+            position = torch.arange(wanted) % (2 * length)
+            planes = planes.index_select(axis, torch.where(position < length, position, 2 * length - 1 - position))
+        return planes
 
 
 def _planes(frame: npt.NDArray[np.uint8], contract: ImageSpec) -> Tensor:

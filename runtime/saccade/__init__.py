@@ -8,8 +8,8 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.errors import BundleError, DeviceError, FrameError, SaccadeError
 from saccade.frames import from_buffer
 from saccade.opening import open_task as open  # noqa: A004 - the verb of the package, as in `PIL.Image.open`
-from saccade.results import Detections, Origin, Segmentation, Timing
-from saccade.tasks import DetectTask, SegmentTask, Task
+from saccade.results import Detections, Origin, Restoration, Segmentation, Timing
+from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,8 @@ __all__ = [
     "DeviceError",
     "FrameError",
     "Origin",
+    "Restoration",
+    "RestoreTask",
     "SaccadeError",
     "SegmentTask",
     "Segmentation",

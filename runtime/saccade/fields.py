@@ -86,6 +86,14 @@ class Fields:
         indexed = Fields({str(index): row for index, row in enumerate(rows)}, self._at(name))
         return [indexed.integers(str(index), width, low, high) for index in range(len(rows))]
 
+    def number_list(self, name: str, least: int, most: int) -> tuple[float, ...]:
+        return self.numbers(name, len(self._peek_list(name, least, most)))
+
+    def number_rows(self, name: str, count: int, width: int) -> tuple[tuple[float, ...], ...]:
+        rows = self._list(name, count, count)
+        indexed = Fields({str(index): row for index, row in enumerate(rows)}, self._at(name))
+        return tuple(indexed.numbers(str(index), width) for index in range(count))
+
     def texts(self, name: str, low: int, high: int) -> tuple[str, ...]:
         values = self._list(name, low, high)
         for value in values:

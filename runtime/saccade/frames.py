@@ -20,10 +20,15 @@ def check_frame(frame: Any) -> Frame:
     found = as_array(frame)
     if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
         raise FrameError(f"a frame must be uint8 (H, W, 3), but got {found.dtype} {found.shape}; {_advice(found)}")
-    height, width, _ = found.shape
+    check_sides(found)
+    return found
+
+
+def check_sides(frame: npt.NDArray[Any]) -> None:
+    """Raise ``FrameError`` unless height and width are 1 to 16384."""
+    height, width = frame.shape[:2]
     if not (1 <= height <= MAX_SIZE and 1 <= width <= MAX_SIZE):
         raise FrameError(f"a frame's height and width must be 1 to {MAX_SIZE}, but got {height} and {width}")
-    return found
 
 
 def as_array(frame: Any) -> npt.NDArray[Any]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from saccade.errors import BundleError
 from saccade.fields import Fields, parse_json
-from saccade.spec import MAX_DETECTIONS, Golden, Manifest, Member, Scalar, StoredArray, Variant
-from saccade.task_fields import MAX_SIZE, read_task
+from saccade.spec import MAX_DETECTIONS, Golden, Manifest, Member, RestoreSpec, Scalar, StoredArray, Variant
+from saccade.task_fields import MAX_SIGMA, MAX_SIZE, read_task
 
 FORMAT = "saccade"
 FORMAT_VERSION = 1
@@ -39,11 +39,12 @@ Sides = tuple[str | int, ...]
 class TaskRules:
     """What the manifest of each kind of task must hold: its stages, tolerances and golden entries.
 
-    Tolerances and golden numbers come with their range, golden arrays with their type and shape. ``variant_counts`` and
-    ``variant_choices`` are what a task must find among a variant's parameters.
+    Each variant has all ``stages`` of one of these forms: a single one has no name, others are the variant's parameter
+    ``form``. Tolerances and golden numbers come with their range, golden arrays with their type and shape; some inputs
+    may be absent. ``variant_counts`` and ``variant_choices`` are what a task must find among a variant's parameters.
     """
 
-    stages: tuple[str, ...]
+    stages: dict[str, tuple[str, ...]]
     tolerances: dict[str, tuple[float, float]]
     golden_inputs: dict[str, tuple[str, Sides]]
     golden_results: dict[str, tuple[str, Sides]]
@@ -51,7 +52,10 @@ class TaskRules:
     golden_options: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     variant_counts: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     variant_choices: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    optional_inputs: tuple[str, ...] = ()
 
+
+ONE_STAGE = {"": ("main",)}
 
 MAY_BE_ZERO = "n"
 """The side that counts what was found in a frame."""
@@ -59,7 +63,7 @@ MAY_BE_ZERO = "n"
 RULES = {
     # equal_pixels: the least share of pixels whose class must be PyTorch's.
     "segment": TaskRules(
-        ("main",),
+        ONE_STAGE,
         {"equal_pixels": (0.5, 1.0)},
         {"frame": ("uint8", ("height", "width", 3))},
         {"class_map": ("uint8", ("height", "width"))},
@@ -67,7 +71,7 @@ RULES = {
     # box_px: how far a corner may be from PyTorch's, in pixels of the frame; confidence: likewise.
     # The numbers are what the task is called with; boxes are compared from floor on.
     "detect": TaskRules(
-        ("main",),
+        ONE_STAGE,
         {"box_px": (0.0, 64.0), "confidence": (0.0, 0.5)},
         {"frame": ("uint8", ("height", "width", 3))},
         {"xyxy": ("float32", ("n", 4)), "confidence": ("float32", ("n",)), "class_id": ("int64", ("n",))},
@@ -75,6 +79,17 @@ RULES = {
         {"iou": (0.0, 1.0), "max_detections": (1, MAX_DETECTIONS)},
         {"candidates": (1, MAX_DETECTIONS)},
         {"ends_in": ("detections", "candidates")},
+    ),
+    # grey_levels: how far a pixel may be from PyTorch's. Images are one for each number of steps, fewest first; sigma
+    # is what the task is called with, mask is not 0 in holes.
+    "restore": TaskRules(
+        {"unrolled": ("main",), "stepwise": ("prepare", "step", "finish")},
+        {"grey_levels": (0.0, 64.0)},
+        {"frame": ("uint8", ("height", "width", 3)), "mask": ("uint8", ("height", "width"))},
+        {"images": ("uint8", ("steps", "restored_height", "restored_width", 3))},
+        golden_options={"sigma": (0.0, MAX_SIGMA)},
+        variant_choices={"entry": ("uint8", "float32")},
+        optional_inputs=("mask",),
     ),
 }
 
@@ -165,12 +180,15 @@ def _read_members(fields: Fields) -> Iterator[tuple[str, Member]]:
 def _check_references(manifest: Manifest) -> None:
     """Every name that the manifest mentions is there, and every member is mentioned: nothing unknown travels along."""
     rules = RULES[manifest.task.kind]
-    if manifest.stages != rules.stages:
-        raise BundleError("manifest.stages", f"must be {', '.join(rules.stages)}")
+    used = tuple(dict.fromkeys(stage for variant in manifest.variants for stage in variant.graphs))
+    if sorted(manifest.stages) != sorted(used):
+        raise BundleError("manifest.stages", f"must be those that the variants have: {', '.join(used)[:200]}")
     _refuse_repeats("manifest.variants", [variant.name for variant in manifest.variants])
     mentioned: set[str] = set()
     for index, variant in enumerate(manifest.variants):
-        _check_variant(f"manifest.variants[{index}]", variant, manifest.stages, rules)
+        _check_variant(f"manifest.variants[{index}]", variant, rules)
+        if isinstance(manifest.task, RestoreSpec):
+            _check_steps(f"manifest.variants[{index}]", variant, manifest.task)
         mentioned |= {*variant.graphs.values(), *variant.weights}
     for index, golden in enumerate(manifest.golden):
         _check_golden(f"manifest.golden[{index}]", golden, rules, manifest)
@@ -181,7 +199,11 @@ def _check_references(manifest: Manifest) -> None:
         raise BundleError("manifest.members", f"has {unknown[0]}, which nothing mentions")
 
 
-def _check_variant(path: str, variant: Variant, stages: tuple[str, ...], rules: TaskRules) -> None:
+def _check_variant(path: str, variant: Variant, rules: TaskRules) -> None:
+    form = "" if rules.stages is ONE_STAGE else variant.parameters.get("form")
+    if form not in rules.stages:
+        raise BundleError(f"{path}.parameters.form", f"must be one of {', '.join(rules.stages)}")
+    stages = rules.stages[str(form)]
     if set(variant.graphs) != set(stages):
         raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(stages)})")
     # Graphs name their weights by file name alone, so within a variant each must be its own.
@@ -202,16 +224,37 @@ def _check_variant(path: str, variant: Variant, stages: tuple[str, ...], rules: 
             raise BundleError(f"{path}.parameters.{name}", f"must be one of {', '.join(choices)}")
 
 
+def _check_steps(path: str, variant: Variant, task: RestoreSpec) -> None:
+    """An unrolled variant takes a number of steps that the task has a table for."""
+    if variant.parameters["form"] == "unrolled" and variant.parameters.get("steps") not in task.steps:
+        raise BundleError(f"{path}.parameters.steps", f"must be one of {', '.join(map(str, task.steps))}")
+
+
 def _check_golden(path: str, golden: Golden, rules: TaskRules, manifest: Manifest) -> None:
     sizes: dict[str, int] = {}
-    _check_arrays(f"{path}.inputs", golden.inputs, rules.golden_inputs, sizes, manifest)
+    absent = {name for name in rules.optional_inputs if name not in golden.inputs}
+    inputs = {name: what for name, what in rules.golden_inputs.items() if name not in absent}
+    _check_arrays(f"{path}.inputs", golden.inputs, inputs, sizes, manifest)
     _check_arrays(f"{path}.results", golden.results, rules.golden_results, sizes, manifest)
+    if isinstance(manifest.task, RestoreSpec):
+        _check_restored(path, golden, manifest.task, sizes)
     if missing := sorted(set(rules.golden_numbers) - set(golden.parameters)):
         raise BundleError(f"{path}.parameters", f"lacks {missing[0]}")
     for name, (low, high) in {**rules.golden_numbers, **rules.golden_options}.items():
         value = golden.parameters.get(name, low)
         if isinstance(value, bool | str) or not low <= value <= high:
             raise BundleError(f"{path}.parameters.{name}", f"must be a number from {low} to {high}, but is {value!r}")
+
+
+def _check_restored(path: str, golden: Golden, task: RestoreSpec, sizes: dict[str, int]) -> None:
+    if ("mask" in golden.inputs) != task.takes_mask:
+        raise BundleError(f"{path}.inputs", f"must hold a mask for mode 'inpaint' alone, but the mode is {task.mode!r}")
+    if ("sigma" in golden.parameters) != task.takes_sigma:
+        raise BundleError(f"{path}.parameters", f"must hold sigma where the task takes one; its mode is {task.mode!r}")
+    wanted = (len(task.steps), sizes["height"] * task.scale, sizes["width"] * task.scale)
+    found = (sizes["steps"], sizes["restored_height"], sizes["restored_width"])
+    if found != wanted:
+        raise BundleError(f"{path}.results.images", f"must be {(*wanted, 3)}, but is {(*found, 3)}")
 
 
 def _check_arrays(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
-from saccade.engines.base import EngineOptions, Graph
+from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import RequestError
 from saccade.frames import check_pixel_format
 from saccade.spec import Variant
-from saccade.tasks import DetectTask, SegmentTask, Task
-
-TASKS: dict[str, Callable[..., Task]] = {"segment": SegmentTask, "detect": DetectTask}
-"""The class that runs each kind of task."""
+from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
 
 
 def open_task(
@@ -42,9 +38,26 @@ def open_task(
         raise RequestError(f"threads must be at least 1, but got {threads}")
     engine_name, device_name = engines.choose(engine, device)
     chosen = choose_variant(bundle, variant, device_name)
-    options = EngineOptions(device_name, threads, allow_fallback, chosen.engine_options.get(engine_name))
-    loaded = engines.load(engine_name, graph_of(bundle, chosen), options)
-    return TASKS[bundle.manifest.task.kind](bundle.manifest.task, loaded, chosen, pixel_format=declared)
+
+    def load(part: Variant, stage: str) -> Engine:
+        options = EngineOptions(device_name, threads, allow_fallback, part.engine_options.get(engine_name))
+        return engines.load(engine_name, graph_of(bundle, part, stage), options)
+
+    task = bundle.manifest.task
+    if task.kind == "restore":
+        return RestoreTask(task, load, _alike(bundle, chosen, variant), pixel_format=declared)
+    loaded = load(chosen, "main")
+    if task.kind == "detect":
+        return DetectTask(task, loaded, chosen, pixel_format=declared)
+    return SegmentTask(task, loaded, chosen, pixel_format=declared)
+
+
+def _alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:
+    """The variants that a call may choose among: ``chosen`` alone if it was asked for, else all of its kind."""
+    if asked != "auto":
+        return [chosen]
+    same = (chosen.target, chosen.precision)
+    return [variant for variant in bundle.manifest.variants if (variant.target, variant.precision) == same]
 
 
 def choose_variant(bundle: Bundle, variant: str, device: str) -> Variant:

@@ -20,16 +20,19 @@ from saccade.errors import RequestError
 from saccade.kinds import KINDS, Kind
 from saccade.kinds.detect import DetectRequest
 from saccade.kinds.look import Look
-from saccade.results import Detections, Segmentation
+from saccade.kinds.restore import RestoreRequest
+from saccade.results import Detections, Restoration, Segmentation
 from saccade.sources.base import Source, SourceFault, SourceFrame
-from saccade.tasks import SegmentTask, Task
+from saccade.tasks import DetectTask, SegmentTask, Task
 from saccade.writers import JsonLinesWriter, VideoWriter, contact_sheet, ensure_folder, write_png
 
 SHEET_TILES = 9
 
 
 Pixels = npt.NDArray[np.uint8]
-Result = Segmentation | Detections
+Result = Segmentation | Detections | Restoration
+Request = DetectRequest | RestoreRequest
+"""What each frame is asked for; None for what the bundle says."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,13 @@ def run_source(
     source: Source,
     outputs: Outputs,
     *,
-    request: DetectRequest | None = None,
+    request: Request | None = None,
     limit: int | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Run ``task`` on each frame of ``source`` (at most ``limit``) and write what ``outputs`` asks for.
 
-    ``request`` is what detection is asked for, frame by frame. What cannot be read is kept in the summary and the run
+    ``request`` is what the task is asked for, frame by frame. What cannot be read is kept in the summary and the run
     goes on. Ctrl-C ends the run with every file valid. Raises ``RequestError`` for outputs or a request that the task
     does not have, ``OutputError`` when something cannot be written.
     """
@@ -125,14 +128,20 @@ def expected_length(source: Source, limit: int | None) -> int | None:
     return min(known) if known else None
 
 
-def _check_outputs(task: Task, outputs: Outputs, request: DetectRequest | None) -> None:
-    if isinstance(task, SegmentTask):
-        if outputs.blurred or request is not None:
-            raise RequestError("blurring and thresholds of boxes are for detection, but this task is segmentation")
+def _check_outputs(task: Task, outputs: Outputs, request: Request | None) -> None:
+    if isinstance(request, DetectRequest) and not isinstance(task, DetectTask):
+        raise RequestError(f"thresholds of boxes are for detection, but this task is {task.spec.kind}")
+    if isinstance(request, RestoreRequest) and task.spec.kind != "restore":
+        raise RequestError(f"sigma, mask and steps are for restoration, but this task is {task.spec.kind}")
+    if outputs.class_maps and not isinstance(task, SegmentTask):
+        raise RequestError(f"class maps are for segmentation, but this task is {task.spec.kind}")
+    if not outputs.blurred:
         return
-    if outputs.class_maps:
-        raise RequestError("class maps are for segmentation, but this task is detection")
-    sought = task.classes if request is None or request.classes is None else request.classes
+    if not isinstance(task, DetectTask):
+        raise RequestError(f"blurring is for detection, but this task is {task.spec.kind}")
+    sought = task.classes
+    if isinstance(request, DetectRequest) and request.classes is not None:
+        sought = request.classes
     if lacking := [name for name in outputs.blurred if name not in sought]:
         raise RequestError(f"{lacking[0]!r} is to be blurred, but the run looks for {', '.join(sought)} alone; add it")
 
@@ -143,7 +152,7 @@ class _Keeper:
     def __init__(self, outputs: Outputs, task: Task, source: Source, length: int | None, stack: ExitStack) -> None:
         self._outputs = outputs
         self._kind = KINDS[task.spec.kind]
-        self._colors = np.array(task.spec.colors, np.uint8)
+        self._colors = None if task.spec.kind == "restore" else np.array(task.spec.colors, np.uint8)
         self._sheet: Path | None = None
         self._tiles = _Tiles(length)
         self._names: set[str] | None = None if source.is_video else set()
@@ -151,7 +160,7 @@ class _Keeper:
         self._lines = stack.enter_context(JsonLinesWriter(folder / "results.jsonl"))
         self._class_maps = ensure_folder(folder / "class_maps") if outputs.class_maps else None
         rate = (source.frame_rate or 25.0) if source.is_video else None
-        self._overlays = _Pictures(folder, "overlay", "overlays", rate, stack) if outputs.overlays else None
+        self._overlays = _Pictures(folder, *self._kind.pictures, rate, stack) if outputs.overlays else None
         self._blurred = _Pictures(folder, "blurred", "blurred", rate, stack) if outputs.blurred else None
 
     def keep(self, frame: SourceFrame, result: Result) -> None:
@@ -184,7 +193,7 @@ class _Keeper:
 
     def _shown(self, image: Pixels, result: Result) -> Pixels:
         """What pictures may show of a frame. Boxes may be missing from a result that is not finite."""
-        if not self._outputs.blurred or isinstance(result, Segmentation):
+        if not self._outputs.blurred or not isinstance(result, Detections):
             return image
         if not result.finite:
             return blur_all(image)

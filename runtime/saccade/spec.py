@@ -7,6 +7,8 @@ frame uint8 (H, W, 3) ──► resized (bilinear, half-pixel centres, edges cla
 segment: scores (N, C, h, w) resized to (H, W) the same way ──► one class a pixel: argmax, or a threshold for one class
 detect:  a box and a best class for each cell ──► the most confident ones ──► suppression, where the network needs it
       ──► boxes in the frame's pixels
+restore: the frame at its own size, channels in the network's order ──► state ``pixel / 127.5 - 1``, and a map of how
+      far each pixel may be off ──► for each step the network's velocity, see ``saccade.step_table`` ──► the frame
 """
 
 from __future__ import annotations
@@ -15,18 +17,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from saccade.letterbox import Anchor
+from saccade.step_table import StepTable
 
 PixelFormat = Literal["rgb24", "bgr24", "nv12"]
 ChannelOrder = Literal["rgb", "bgr"]
 Decision = Literal["argmax", "threshold"]
 Scores = Literal["logits", "probabilities"]
 Suppression = Literal["class", "agnostic", "none"]
+Restoring = Literal["denoise", "deblur", "inpaint", "super-resolution"]
 Scalar = str | int | float | bool
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = ("rgb24", "bgr24", "nv12")
 """Formats that the contract knows. A bundle lists those that its graphs take."""
 
 SUPPRESSIONS: tuple[Suppression, ...] = ("class", "agnostic", "none")
+RESTORING: tuple[Restoring, ...] = ("denoise", "deblur", "inpaint", "super-resolution")
+MEASURED: tuple[Restoring, ...] = ("denoise",)
+"""Modes whose sigma the runtime can measure."""
+
 MAX_DETECTIONS = 1000
 """The most boxes that a frame may give, and the most candidates that suppression compares."""
 
@@ -112,7 +120,64 @@ class DetectSpec:
     kind: Literal["detect"] = "detect"
 
 
-TaskSpec = SegmentSpec | DetectSpec
+@dataclass(frozen=True)
+class FullImageSpec:
+    """A network that takes frames of any size, their sides padded to multiples of ``multiple``."""
+
+    channel_order: ChannelOrder
+    multiple: int = 8
+    pixel_formats: tuple[PixelFormat, ...] = ("rgb24", "bgr24")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Frames of more than ``size`` x ``size`` pixels are cut into tiles of that side that share ``overlap`` pixels."""
+
+    size: int = 1024
+    overlap: int = 64
+
+
+@dataclass(frozen=True)
+class RestoreSpec:
+    """The frame as it would be without what a camera did to it, in one or a few steps.
+
+    ``sigma_range`` is what the network knows: the standard deviation of noise in grey levels ("denoise"), or of a
+    Gaussian blur in pixels ("deblur"). ``sigma`` is the default, None where it is measured; at or below ``dead_zone`` a
+    frame stays as it is. "inpaint" takes a mask instead, "super-resolution" neither. The network's map is
+    ``map_per_sigma`` times sigma, or in holes.
+
+    ``scale`` is the result's size over the frame's. ``hole_spread`` is the standard deviation of the noise that fills
+    holes, in units of the state. ``tables`` are the steps, by their number.
+    """
+
+    image: FullImageSpec
+    mode: Restoring
+    map_per_sigma: float
+    tables: dict[str, StepTable]
+    sigma_range: tuple[float, float] = (0.0, 0.0)
+    sigma: float | None = None
+    dead_zone: float = 0.0
+    scale: int = 1
+    hole_spread: float = 0.0
+    tiling: Tiling = field(default_factory=lambda: Tiling())
+
+    kind: Literal["restore"] = "restore"
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of steps that there are, least first."""
+        return tuple(sorted(int(name) for name in self.tables))
+
+    @property
+    def takes_sigma(self) -> bool:
+        return self.mode in ("denoise", "deblur")
+
+    @property
+    def takes_mask(self) -> bool:
+        return self.mode == "inpaint"
+
+
+TaskSpec = SegmentSpec | DetectSpec | RestoreSpec
 """The contracts of all tasks."""
 
 

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from saccade.fields import Fields
 from saccade.letterbox import ANCHORS
 from saccade.spec import (
     MAX_CLASSES,
     MAX_DETECTIONS,
+    RESTORING,
     SUPPRESSIONS,
     DetectSpec,
+    FullImageSpec,
     ImageSpec,
     Letterbox,
     PixelFormat,
     Resize,
+    RestoreSpec,
     SegmentSpec,
     Stretch,
     TaskSpec,
+    Tiling,
 )
+from saccade.step_table import MAX_STEPS, StepTable, read_step_table
 
 MAX_SIZE = 1 << 14
 """The largest height or width of a frame or a network's input."""
+
+MAX_SIGMA = 255.0
 
 Colors = tuple[tuple[int, int, int], ...]
 
 
 def read_task(fields: Fields) -> TaskSpec:
     """The contract in ``fields``. Raises ``BundleError`` that names the field at fault."""
-    kind = fields.choice("kind", ("segment", "detect"))
-    task = _read_segment(fields) if kind == "segment" else _read_detect(fields)
+    read = READERS[fields.choice("kind", tuple(READERS))]
+    task = read(fields)
     fields.finish()
     return task
 
@@ -62,6 +71,68 @@ def _read_detect(fields: Fields) -> DetectSpec:
         max_detections=fields.integer("max_detections", 1, MAX_DETECTIONS),
         suppression=fields.choice("suppression", SUPPRESSIONS),
     )
+
+
+def _read_restore(fields: Fields) -> RestoreSpec:
+    low, high = fields.numbers("sigma_range", 2)
+    spec = RestoreSpec(
+        image=_read_full_image(fields.table("image")),
+        mode=fields.choice("mode", RESTORING),
+        map_per_sigma=fields.number("map_per_sigma"),
+        tables=_read_tables(fields.table("tables")),
+        sigma_range=(low, high),
+        sigma=fields.optional_number("sigma"),
+        dead_zone=fields.number("dead_zone"),
+        scale=fields.integer("scale", 1, 4),
+        hole_spread=fields.number("hole_spread"),
+        tiling=_read_tiling(fields.table("tiling")),
+    )
+    if not 0 <= low <= high <= MAX_SIGMA:
+        raise fields.refusal("sigma_range", f"must rise from 0 or more to at most {MAX_SIGMA}, but is {low} to {high}")
+    if spec.sigma is not None and not low <= spec.sigma <= high:
+        raise fields.refusal("sigma", f"must be in sigma_range, {low} to {high}, but is {spec.sigma}")
+    if spec.mode == "deblur" and spec.sigma is None:
+        raise fields.refusal("sigma", "must be a number for mode 'deblur': a blur is not measured")
+    for name, value in (("map_per_sigma", spec.map_per_sigma), ("hole_spread", spec.hole_spread)):
+        if not 0 <= value <= MAX_SIGMA:
+            raise fields.refusal(name, f"must be 0 to {MAX_SIGMA}, but is {value}")
+    if not 0 <= spec.dead_zone <= high:
+        raise fields.refusal("dead_zone", f"must be 0 to {high}, but is {spec.dead_zone}")
+    if (spec.scale > 1) != (spec.mode == "super-resolution"):
+        raise fields.refusal("scale", f"must be above 1 for mode 'super-resolution' alone, but is {spec.scale}")
+    return spec
+
+
+def _read_full_image(fields: Fields) -> FullImageSpec:
+    image = FullImageSpec(
+        channel_order=fields.choice("channel_order", ("rgb", "bgr")),
+        multiple=fields.integer("multiple", 1, 256),
+        pixel_formats=tuple(_pixel_format(name, fields) for name in fields.texts("pixel_formats", 1, 8)),
+    )
+    fields.finish()
+    return image
+
+
+def _read_tables(fields: Fields) -> dict[str, StepTable]:
+    names = fields.names()
+    if not names:
+        raise fields.refusal("1", "or another number of steps is missing: there is no table")
+    tables: dict[str, StepTable] = {}
+    for name in names:
+        table = fields.table(name)
+        tables[name] = read_step_table(table)
+        table.finish()
+        if name != str(tables[name].steps):
+            raise fields.refusal(name, f"must be named by its number of steps, 1 to {MAX_STEPS}")
+    return tables
+
+
+def _read_tiling(fields: Fields) -> Tiling:
+    tiling = Tiling(size=fields.integer("size", 64, MAX_SIZE), overlap=fields.integer("overlap", 0, 1024))
+    fields.finish()
+    if 2 * tiling.overlap >= tiling.size:
+        raise fields.refusal("overlap", f"must be below half of the size {tiling.size}, but is {tiling.overlap}")
+    return tiling
 
 
 def _read_classes(fields: Fields, least: int) -> tuple[tuple[str, ...], Colors]:
@@ -115,6 +186,14 @@ def _pixel_format(name: str, fields: Fields) -> PixelFormat:
         if name == known:
             return known
     raise fields.refusal("pixel_formats", f"must be rgb24 or bgr24 in this version, but hold {name[:40]!r}")
+
+
+READERS: dict[str, Callable[[Fields], TaskSpec]] = {
+    "segment": _read_segment,
+    "detect": _read_detect,
+    "restore": _read_restore,
+}
+"""What reads the rest of a contract, by its kind."""
 
 
 def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:

@@ -24,7 +24,7 @@ def lower_detect_cpu(network: ir.Model, spec: DetectSpec, head: Head, candidates
     graph = GraphWriter()
     frames, order = image_parts.add_frame_inputs(graph)
     placed = _placed(graph, frames, order, spec.image)
-    outputs = graph.add_network(network, placed.image)
+    outputs = graph.add_network(network, image=placed.image)
 
     rows = graph.add_input("max_detections", ir.DataType.INT64, (1,))
     found = parts.candidates(graph, head, outputs, spec, candidates, fixed=False)

@@ -30,7 +30,7 @@ def lower_detect_gpu(network: ir.Model, spec: DetectSpec, head: Head, candidates
         image = image_parts.letterbox_by_tables(graph, planes, order, spec.image, resize)
     else:
         image = image_parts.stretch(graph, planes, frames, order, spec.image)
-    outputs = graph.add_network(network, image)
+    outputs = graph.add_network(network, image=image)
 
     found = parts.candidates(graph, head, outputs, spec, candidates, fixed=True)
     best = parts.best(graph, found, found.confidence, graph.axes(candidates), fixed=True)

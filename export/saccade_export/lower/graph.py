@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from saccade_export.capture import IMAGE, IR_VERSION, OPSET
+from saccade_export.capture import IR_VERSION, OPSET
 
 Dimensions = Sequence[int | str]
 
@@ -56,12 +56,12 @@ class GraphWriter:
         self._nodes.append(node)
         return tuple(node.outputs)
 
-    def add_network(self, network: ir.Model, image: ir.Value) -> tuple[ir.Value, ...]:
-        """All nodes of a captured network, fed with ``image``; returns its outputs. The model is used up."""
+    def add_network(self, network: ir.Model, **inputs: ir.Value) -> tuple[ir.Value, ...]:
+        """All nodes of a captured network, fed with ``inputs`` by name; returns its outputs. The model is used up."""
         graph = network.graph
         outputs = tuple(graph.outputs)
-        placeholder = next(value for value in graph.inputs if value.name == IMAGE)
-        placeholder.replace_all_uses_with(image)
+        for placeholder in graph.inputs:
+            placeholder.replace_all_uses_with(inputs[str(placeholder.name)])
         self._initializers += graph.initializers.values()
         nodes = list(graph)
         graph.outputs.clear()

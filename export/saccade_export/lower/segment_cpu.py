@@ -24,7 +24,7 @@ def lower_segment_cpu(network: ir.Model, spec: SegmentSpec) -> ir.Model:
     pixels = graph.add("Cast", "frame_float", planes, to=ir.DataType.FLOAT)
     image = image_of.stretch(graph, pixels, frames, order, spec.image)
 
-    (scores,) = graph.add_network(network, image)
+    (scores,) = graph.add_network(network, image=image)
     parts.add_finite_output(graph, scores)
     last = graph.add("Transpose", "scores_last", scores, perm=[0, 2, 3, 1])
     count = graph.add("Shape", "frame_count_height_width", frames, start=0, end=3)

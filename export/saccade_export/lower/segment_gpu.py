@@ -19,7 +19,7 @@ def lower_segment_gpu(network: ir.Model, spec: SegmentSpec) -> ir.Model:
     planes = graph.add("Transpose", "frame_planes", pixels, perm=[0, 3, 1, 2])
     image = image_of.stretch(graph, planes, frames, order, spec.image)
 
-    (scores,) = graph.add_network(network, image)
+    (scores,) = graph.add_network(network, image=image)
     parts.add_finite_output(graph, scores)
     count = graph.add("Shape", "frame_count", frames, start=0, end=1)
     height_width = graph.add("Shape", "frame_height_width", frames, start=1, end=3)

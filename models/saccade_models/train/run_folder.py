@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from saccade.errors import CheckError, RequestError
+from saccade.errors import CheckError, RequestError, WeightsError
 from saccade_models.torch_files import read_torch_file
+from saccade_models.train.muon import MuonAndAdamW
+
+Optimizer = torch.optim.Optimizer | MuonAndAdamW
 
 
 @dataclass
@@ -32,18 +36,33 @@ class State:
 
     network: nn.Module
     averaged: AveragedModel
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     epoch: int = 0
     best: float = 0.0
 
 
-def new_state(network: nn.Module, learning_rate: float, weight_decay: float, averaging: float) -> State:
-    """AdamW that decays convolutions alone, not norms and biases, and an exponential average of the weights."""
+def new_state(
+    network: nn.Module, learning_rate: float, weight_decay: float, averaging: float, *, muon: bool = False
+) -> State:
+    """AdamW that decays convolutions alone, not norms and biases, and an exponential average of the weights.
+
+    ``muon`` takes Muon for convolutions instead, see ``MuonAndAdamW``.
+    """
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(averaging), use_buffers=True)
+    if muon:
+        return State(network, averaged, MuonAndAdamW(network, learning_rate, weight_decay))
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return State(network, averaged, torch.optim.AdamW(groups, lr=learning_rate))
+
+
+def begin_with(network: nn.Module, path: Path) -> None:
+    """Fill ``network`` from weights of the same network. Raises ``WeightsError``."""
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{path} does not hold weights of this network: {error}") from error
 
 
 def step(state: State, loss: Tensor, clip: float) -> float:
@@ -58,7 +77,7 @@ def step(state: State, loss: Tensor, clip: float) -> float:
     return loss.item()
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, highest: float, step: int, steps: int, warmup: int) -> None:
+def set_learning_rate(optimizer: Optimizer, highest: float, step: int, steps: int, warmup: int) -> None:
     """Linear warm-up over ``warmup`` steps, on a half cosine from ``highest`` to zero over all ``steps``."""
     rate = highest * 0.5 * (1 + math.cos(math.pi * (step / steps)))
     for group in optimizer.param_groups:

@@ -109,6 +109,8 @@ def eval_command(
     """
     opened = open_bundle(bundle)
     kind = opened.manifest.task.kind
+    if kind not in SCORES:
+        raise RequestError(f"eval scores {' and '.join(SCORES)} bundles, but this is a {kind} bundle")
     _refuse_options_of_others(kind)
     floors = [_floor(text, SCORES[kind]) for text in at_least]
     options = BoxOptions(images, iou, false_alarms, drop_bad_boxes, classes_by_order, results)
@@ -119,6 +121,7 @@ def eval_command(
         if isinstance(task, SegmentTask):
             outcome = _score_maps(task, data, split, limit)
         else:
+            assert isinstance(task, DetectTask)
             outcome = _score_boxes(task, data, options, limit)
         heading = _heading(opened, task, data)
     passed = not outcome.evaluation.not_finite and all(floor.holds(outcome.evaluation) for floor in floors)

@@ -11,7 +11,7 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, json_option
 from saccade.kinds import KINDS
-from saccade.spec import Letterbox, Resize
+from saccade.spec import FullImageSpec, ImageSpec, Letterbox, Resize
 
 
 @click.command(short_help="Show what a bundle is, after checking every byte of it.")
@@ -37,13 +37,12 @@ def info(bundle: Path, as_json: bool) -> None:
 def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     manifest, task = bundle.manifest, bundle.manifest.task
     kind = KINDS[task.kind]
-    height, width = task.image.size_hw
     lines = [
         ("bundle", f"{manifest.name} ({bundle.size_bytes / 1e6:.1f} MB, all parts intact)"),
         ("identity", bundle.identity),
         *kind.describe(task),
         ("frames", f"uint8 (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
-        ("input", f"{height}x{width} (height x width), {task.image.channel_order}, {_resize(task.image.resize)}"),
+        ("input", _input(task.image)),
         ("golden", f"{len(manifest.golden)} frames, each held against PyTorch's result"),
     ]
     if manifest.metrics:
@@ -58,6 +57,13 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     lines += [(name.replace("_", " "), value) for name, value in stated.items() if not name.startswith("version.")]
     made_with = {n.partition(".")[2]: v for n, v in stated.items() if n.startswith("version.")}
     return [*lines, ("made with", ", ".join(f"{name} {value}" for name, value in sorted(made_with.items())))]
+
+
+def _input(image: ImageSpec | FullImageSpec) -> str:
+    if isinstance(image, FullImageSpec):
+        return f"the frame's own size up to multiples of {image.multiple}, {image.channel_order}"
+    height, width = image.size_hw
+    return f"{height}x{width} (height x width), {image.channel_order}, {_resize(image.resize)}"
 
 
 def _resize(resize: Resize) -> str:

@@ -36,7 +36,7 @@ class KindOption(click.Option):
         self.kind = kind
 
 
-_KIND_NAMES = {"segment": "Segmentation", "detect": "Detection"}
+_KIND_NAMES = {"segment": "Segmentation", "detect": "Detection", "restore": "Restoration"}
 
 
 def refuse_options_of_other_kinds(kind: str) -> None:
@@ -78,6 +78,30 @@ def detect_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def restore_options(command: Command) -> Command:
+    """``--sigma --mask --steps --tile --before-after``: what restoration is asked for."""
+    own = "the bundle's"
+    for option in (
+        restore_option("--before-after", is_flag=True, help="pictures show each frame beside the restored one."),
+        restore_option("--tile", type=click.IntRange(0), show_default=own, help="side of tiles in pixels; 0: none."),
+        restore_option("--steps", metavar="N|auto", default="auto", help="more give more texture and more error."),
+        restore_option("--mask", type=click.Path(path_type=Path), help="picture that is not black in holes."),
+        restore_option(
+            "--sigma",
+            metavar="NUMBER|measured|tiles",
+            show_default=own,
+            help="noise in grey levels, or blur in pixels; noise can be measured, for each frame or locally.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def restore_option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option for restoration bundles alone."""
+    return click.option(name, cls=KindOption, kind="restore", **settings)
 
 
 def detect_option(name: str, **settings: Any) -> Callable[[Command], Command]:

@@ -19,14 +19,18 @@ from saccade.cli.options import (
     engine_options,
     json_option,
     refuse_options_of_other_kinds,
+    restore_options,
     segment_option,
 )
+from saccade.errors import RequestError
+from saccade.kinds import restore
 from saccade.kinds.detect import DetectRequest, check_request, pick_classes
 from saccade.kinds.look import Look
 from saccade.opening import open_task
-from saccade.running import Outputs, Summary, expected_length, run_source
+from saccade.running import Outputs, Request, Summary, expected_length, run_source
 from saccade.sources import Source, open_source
-from saccade.tasks import Task
+from saccade.sources.images import read_mask
+from saccade.tasks import RestoreTask, Task
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     help="classes to make unrecognisable where they were detected: blurred.mp4 or blurred pictures, "
     "and overlays drawn over them.",
 )
+@restore_options
 @json_option
 def run(
     bundle: Path,
@@ -78,6 +83,11 @@ def run(
     classes: tuple[str, ...],
     agnostic_nms: bool,
     blur: tuple[str, ...],
+    sigma: str | None,
+    mask: Path | None,
+    steps: str,
+    tile: int | None,
+    before_after: bool,
     as_json: bool,
 ) -> None:
     """Run BUNDLE over a source and write results.jsonl, overlays and what else is asked for into a folder.
@@ -87,24 +97,30 @@ def run(
     opened = open_bundle(bundle)
     spec = opened.manifest.task
     refuse_options_of_other_kinds(spec.kind)
-    request: DetectRequest | None = None
+    request: Request | None = None
+    blurred: tuple[str, ...] = ()
     if spec.kind == "detect":
         wanted = pick_classes(classes, spec.classes)
         request = DetectRequest(conf, iou, max_det, wanted or None, agnostic_nms or None)
+        blurred = pick_classes(blur, spec.classes)
+    elif spec.kind == "restore":
+        request = restore.RestoreRequest(_sigma(sigma), None if mask is None else read_mask(mask), _steps(steps), tile)
     outputs = Outputs(
         output or _next_folder(Path("runs")),
         overlays=overlays,
         class_maps=class_maps,
         contact_sheet=contact_sheet,
-        blurred=pick_classes(blur, spec.classes),
-        look=Look(has_names, opacity),
+        blurred=blurred,
+        look=Look(has_names, opacity, before_after),
     )
     with (
         open_source(source) as frames,
         open_task(opened, engine=engine, device=device, variant=variant, threads=threads) as task,
     ):
-        if request is not None and spec.kind == "detect":
+        if isinstance(request, DetectRequest) and spec.kind == "detect":
             check_request(request, spec, opened.variant(task.variant))
+        if isinstance(request, restore.RestoreRequest) and isinstance(task, RestoreTask):
+            restore.check_request(request, task)
         if not as_json:
             chosen = task.describe()
             click.echo(
@@ -128,13 +144,29 @@ def _report(summary: Summary, task: Task, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def _sigma(text: str | None) -> float | str | None:
+    """``--sigma`` as the task takes it."""
+    if text is None or text in ("measured", "tiles"):
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise RequestError(f"--sigma must be a number, measured or tiles, but got {text!r}") from error
+
+
+def _steps(text: str) -> int | str:
+    if text != "auto" and not (text.isdecimal() and len(text) < 4):
+        raise RequestError(f"--steps must be a number or auto, but got {text!r}")
+    return text if text == "auto" else int(text)
+
+
 def _next_folder(parent: Path) -> Path:
     """The first of run-1, run-2, ... that does not exist, so that one run's files are never among another's."""
     return next(folder for number in itertools.count(1) if not (folder := parent / f"run-{number}").exists())
 
 
 def _run_with_progress(
-    task: Task, source: Source, outputs: Outputs, request: DetectRequest | None, limit: int | None
+    task: Task, source: Source, outputs: Outputs, request: Request | None, limit: int | None
 ) -> Summary:
     def speed(summary: Summary | None) -> str | None:
         return f"{summary.task_fps:.1f} fps" if summary else None

@@ -146,3 +146,24 @@ class _Canvas:
 
     def image(self) -> npt.NDArray[np.uint8]:
         return np.array(self._picture)
+
+
+def side_by_side(
+    before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], names: tuple[str, str] = ("before", "after")
+) -> npt.NDArray[np.uint8]:
+    """Two images uint8 (H, W, 3), each under its name, on one; the smaller one is enlarged by whole pixels.
+
+    Raises ``FrameError`` for another kind of image, ``RequestError`` where one is no multiple of the other's size.
+    """
+    check_image(before)
+    check_image(after)
+    height, width = (max(sides) for sides in zip(before.shape[:2], after.shape[:2], strict=True))
+    parts: list[npt.NDArray[np.uint8]] = []
+    for image, name in zip((before, after), names, strict=True):
+        factor = height // image.shape[0]
+        if image.shape[0] * factor != height or image.shape[1] * factor != width:
+            raise RequestError(
+                f"images side by side must be multiples of each other, but are {before.shape} and {after.shape}"
+            )
+        parts.append(caption(image.repeat(factor, axis=0).repeat(factor, axis=1), name))
+    return np.concatenate(parts, axis=1)

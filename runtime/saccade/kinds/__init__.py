@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from saccade.kinds import detect, segment
+from saccade.kinds import detect, restore, segment
 from saccade.kinds.detect import BoxCheck
+from saccade.kinds.restore import ImageCheck
 from saccade.kinds.segment import FrameCheck
 
-Check = FrameCheck | BoxCheck
+Check = FrameCheck | BoxCheck | ImageCheck
 """How a golden frame came out: the ``frame``, its ``size_hw``, whether it ``passed``, and a ``sentence`` for people."""
 
 
@@ -32,10 +33,14 @@ class Kind:
     picture: Callable[..., npt.NDArray[np.uint8]]
     describe: Callable[..., list[tuple[str, str]]]
     held_to: Callable[[dict[str, float]], str]
+    pictures: tuple[str, str] = ("overlay", "overlays")
 
 
 KINDS: dict[str, Kind] = {
     "segment": Kind(segment.check, segment.record, segment.picture, segment.describe, segment.held_to),
     "detect": Kind(detect.check, detect.record, detect.picture, detect.describe, detect.held_to),
+    "restore": Kind(
+        restore.check, restore.record, restore.picture, restore.describe, restore.held_to, ("restored", "restored")
+    ),
 }
 """The kinds of task by the ``kind`` of their contract."""

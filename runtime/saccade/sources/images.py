@@ -52,6 +52,15 @@ class ImageSource:
         self.close()
 
 
+def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture at ``path`` as a mask, uint8 (H, W): 1 where any channel is not black. Raises ``SourceError``."""
+    _require_pillow()
+    try:
+        return (read_image(path).max(axis=2) > 0).astype(np.uint8)
+    except Exception as error:  # as above
+        raise SourceError(f"mask {path} cannot be read as an image: {error}") from error
+
+
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """The image at ``path``, upright by its EXIF orientation: uint8 (H, W, 3) RGB.
 

@@ -16,9 +16,8 @@ from saccade.frames import Frame, as_array, check_frame, check_pixel_format
 from saccade.results import Origin, Timing
 from saccade.spec import ImageSpec, PixelFormat, Variant
 
-# Order of the frame's channels that gives the network's order.
-_SAME = np.array([0, 1, 2], np.int64)
-_SWAPPED = np.array([2, 1, 0], np.int64)
+CHANNEL_ORDERS = {True: np.array([0, 1, 2], np.int64), False: np.array([2, 1, 0], np.int64)}
+"""Order of the frame's channels that gives the network's, by whether the two are the same."""
 
 FRAME_BATCH_DIMENSIONS = 4
 
@@ -86,7 +85,7 @@ class FrameTask(ABC, Generic[Result]):
         frames = self._as_batch(frame)
         declared = check_pixel_format(pixel_format or self.pixel_format, self._image.pixel_formats)
         same = declared == f"{self._image.channel_order}24"
-        given = {"frames": frames, "channel_order": _SAME if same else _SWAPPED, **inputs(frames.shape)}
+        given = {"frames": frames, "channel_order": CHANNEL_ORDERS[same], **inputs(frames.shape)}
         expected = outputs(frames.shape)
         ready = time.perf_counter_ns()
         self._engine.submit(given, expected)
@@ -111,11 +110,11 @@ class FrameTask(ABC, Generic[Result]):
         """Frames as one contiguous uint8 (N, H, W, 3): the caller's memory where it fits, else the engine's buffer."""
         if isinstance(frame, list | tuple):
             frames = [check_frame(item) for item in cast(Sequence[Any], frame)]
-            _check_sizes(frames)
+            check_one_size(frames)
         else:
             array = as_array(frame)
             frames = [check_frame(item) for item in array] if is_batch(array) else [check_frame(array)]
-            _check_sizes(frames)
+            check_one_size(frames)
             if array.flags.c_contiguous:
                 return array if is_batch(array) else array[None]
         buffer = self._engine.input_buffer("frames", (len(frames), *frames[0].shape), np.uint8)
@@ -129,7 +128,8 @@ def is_batch(frame: Any) -> bool:
     return isinstance(frame, list | tuple) or len(frame.shape) == FRAME_BATCH_DIMENSIONS
 
 
-def _check_sizes(frames: list[Frame]) -> None:
+def check_one_size(frames: Sequence[Array]) -> None:
+    """Raise ``FrameError`` for a batch without frames, or of several sizes."""
     if not frames:
         raise FrameError("a batch must hold at least one frame, but is empty")
     if len({item.shape for item in frames}) > 1:

@@ -1,0 +1,63 @@
+"""Clean images for training restorers, held decoded, and random crops of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from saccade.datasets.images import folder_images, read_image
+from saccade.errors import DatasetError
+from saccade_models.train.batches import Key
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def read_split(folder: Path, every: int) -> tuple[list[Pixels], list[Pixels]]:
+    """The images directly in ``folder`` by name: each ``every``-th is for validation, the rest for training.
+
+    Raises ``DatasetError`` where there are too few.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder; --data must be one of clean images")
+    images = [read_image(path) for path in folder_images(folder)]
+    if len(images) < every:
+        raise DatasetError(f"{folder} holds {len(images)} images, but at least {every} are needed")
+    training = [image for index, image in enumerate(images) if index % every]
+    return training, images[::every]
+
+
+class RandomCrops:
+    """Square crops uint8 (3, size, size), turned and mirrored; a key of epoch and index, and the seed, decide one.
+
+    Indices beyond the images go round: an epoch may take several crops of each.
+    """
+
+    def __init__(self, images: list[Pixels], size: int, seed: int) -> None:
+        smallest = min(min(image.shape[:2]) for image in images)
+        if smallest < size:
+            raise DatasetError(f"crops of {size} pixels were asked for, but an image is only {smallest} wide or high")
+        self.images, self.size, self.seed = images, size, seed
+
+    def __getitem__(self, key: Key) -> Tensor:
+        epoch, index = key
+        random = np.random.default_rng((self.seed, epoch, index))
+        image = self.images[index % len(self.images)]
+        top, left = (int(random.integers(0, side - self.size + 1)) for side in image.shape[:2])
+        crop = np.rot90(image[top : top + self.size, left : left + self.size], int(random.integers(4)))
+        if random.random() < 0.5:
+            crop = crop[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+
+
+def as_state(images: Tensor) -> Tensor:
+    """Images 0..255 as states: float32, black -1, white 1."""
+    return images.float() / 127.5 - 1
+
+
+def as_pixels(state: Tensor) -> Tensor:
+    """States as whole pixels 0..255, clamped and rounded, float32."""
+    return ((state + 1) * 127.5).clamp(0, 255).round()

@@ -1,0 +1,160 @@
+"""Exporting a restorer: one copy of the weights, graphs that agree, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import TinyBridge, export_tiny_restorer, save_weights, seeded
+from torch import Tensor, nn
+
+import saccade
+from saccade.bundle import open_bundle
+from saccade.errors import BundleError, CaptureError, CheckError, RequestError
+from saccade.manifest import read_manifest, write_manifest
+from saccade.spec import RestoreSpec
+from saccade.verify import verify
+from saccade_export.contract import restore_spec
+from saccade_export.exporting import ExportRequest, export_bundle
+from saccade_export.restoration import RestorePlan
+from saccade_export.source import NetworkRequest
+from saccade_export.step_tables import bridge_table
+from saccade_export.twin import RestoreTwin
+
+pytestmark = pytest.mark.torch
+
+TABLES = {str(steps): bridge_table(steps) for steps in (1, 2, 4)}
+
+
+class Grey(nn.Module):
+    """No bridge: it gives one channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 1, 1)
+
+    def forward(self, state: Tensor, map: Tensor, time: Tensor) -> Tensor:  # noqa: A002
+        return self.layer(state) * map * time[:, None, None, None]
+
+
+class TestWeights:
+    def test_three_numbers_of_steps_hold_them_once(self, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        bundle = open_bundle(tiny_restorer_bundle)
+        assert [name for name in bundle.manifest.members if name.endswith("weights.bin")] == ["graphs/weights.bin"]
+        parameters = sum(p.numel() for p in TinyBridge().parameters())
+        assert bundle.manifest.members["graphs/weights.bin"].size <= 4 * parameters + 1024
+
+    def test_targets_share_graphs(self, tiny_restorer_bundle: Path) -> None:
+        variants = {variant.name: variant for variant in open_bundle(tiny_restorer_bundle).manifest.variants}
+        assert len(variants) == 16
+        assert variants["fp32-cpu-n2"].graphs == variants["fp32-gpu-n2"].graphs
+
+
+class TestParity:
+    @pytest.mark.parametrize("steps", [1, 2, 4])
+    def test_floats_are_the_twins(self, tiny_restorer_bundle: Path, steps: int) -> None:
+        image = (np.random.default_rng(0).normal(128, 60, (40, 56, 3))).astype(np.float32)
+        with saccade.open(tiny_restorer_bundle, threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            found = task(image, sigma=30.0, steps=steps).image
+            twins = [
+                RestoreTwin(seeded(TinyBridge, seed), task.spec).exact(torch.from_numpy(image), steps, sigma=30.0)
+                for seed in (0, 1)
+            ]
+        assert float(np.abs(found - twins[0].numpy()).max()) / 255 <= 5e-6
+        assert float(np.abs(found - twins[1].numpy()).max()) / 255 > 1e-3
+
+    def test_a_wrong_table_is_found(self, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        weights = save_weights(seeded(TinyBridge), tmp_path / "w.safetensors")
+        wrong = replace(TABLES["2"], rows=tuple(tuple(0.9 * weight for weight in row) for row in TABLES["2"].rows))
+        plan = RestorePlan(restore_spec("denoise", {**TABLES, "2": wrong}))
+        request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), plan, "wrong")
+        with pytest.raises(CheckError, match=r"stepwise differs .* grey levels off"):
+            export_bundle(request, tmp_path / "wrong.saccade")
+        assert not (tmp_path / "wrong.saccade").exists()
+
+    def test_every_variant_repeats_the_golden_frames(self, tiny_restorer_bundle: Path) -> None:
+        bundle = open_bundle(tiny_restorer_bundle)
+        for variant in bundle.manifest.variants:
+            with saccade.open(bundle, variant=variant.name, device="cpu", threads=1) as task:
+                assert all(check.passed for check in verify(bundle, task))
+
+    def test_two_exports_are_the_same_bytes(self, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        assert export_tiny_restorer(tmp_path).read_bytes() == tiny_restorer_bundle.read_bytes()
+
+
+class TestModes:
+    def test_holes_are_filled_and_nothing_else(self, tmp_path: Path) -> None:
+        path = export_tiny_restorer(tmp_path, "inpaint")
+        image = np.random.default_rng(0).integers(0, 256, (30, 45, 3)).astype(np.uint8)
+        mask = np.zeros((30, 45), bool)
+        mask[5:12, 8:20] = True
+        with saccade.open(path, threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            for steps in (1, 4):
+                result = task(image, mask=mask, steps=steps)
+                assert result.sigma is None
+                np.testing.assert_array_equal(result.image[~mask], image[~mask])
+                assert not np.array_equal(result.image[mask], image[mask])
+            np.testing.assert_array_equal(task(image, mask=mask).image, task(image, mask=mask, seed=0).image)
+            assert not np.array_equal(task(image, mask=mask).image, task(image, mask=mask, seed=1).image)
+            with pytest.raises(RequestError, match="no mask was given"):
+                task(image)
+            with pytest.raises(RequestError, match="bool or uint8 of the frame's 30x45"):
+                task(image, mask=mask.T)
+
+    def test_super_resolution_doubles_the_size(self, tmp_path: Path) -> None:
+        path = export_tiny_restorer(tmp_path, "super-resolution")
+        with saccade.open(path, threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            image = np.random.default_rng(0).integers(0, 256, (21, 34, 3)).astype(np.uint8)
+            assert task(image, steps=2).image.shape == (42, 68, 3)
+            with pytest.raises(RequestError, match="mode is super-resolution"):
+                task(image, sigma=3.0)
+
+    def test_a_blur_has_a_default(self, tmp_path: Path) -> None:
+        path = export_tiny_restorer(tmp_path, "deblur")
+        with saccade.open(path, threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            image = np.random.default_rng(0).integers(0, 256, (21, 34, 3)).astype(np.uint8)
+            assert task(image).sigma == pytest.approx(1.6)
+            with pytest.raises(RequestError, match="needs a number"):
+                task(image, sigma="measured")
+
+
+class TestRefusals:
+    def test_a_network_that_is_no_bridge(self, tmp_path: Path) -> None:
+        weights = save_weights(Grey(), tmp_path / "w.safetensors")
+        request = ExportRequest(
+            NetworkRequest(f"{__name__}:Grey", weights), RestorePlan(restore_spec("denoise", TABLES)), "grey"
+        )
+        with pytest.raises(CaptureError, match="gives the velocity of its state"):
+            export_bundle(request, tmp_path / "grey.saccade")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            (lambda task: task.update(mode="sharpen"), "task.mode"),
+            (lambda task: task.update(sigma_range=[5, 1]), "task.sigma_range"),
+            (lambda task: task.update(sigma=99.0), "task.sigma"),
+            (lambda task: task.update(scale=2), "task.scale"),
+            (lambda task: task["tiling"].update(overlap=100), "tiling.overlap"),
+            (lambda task: task["tables"].pop("2"), "parameters.steps"),
+            (lambda task: task["tables"].update({"3": task["tables"]["2"]}), "tables.3"),
+            (lambda task: task["tables"]["2"]["rows"][0].__setitem__(2, 0.5), "tables.2.rows"),
+            (lambda task: task.update(surprise=1), "task"),
+        ],
+    )
+    def test_a_manifest_that_breaks_a_rule(self, tiny_restorer_bundle: Path, change: object, field: str) -> None:
+        manifest = open_bundle(tiny_restorer_bundle).manifest
+        assert isinstance(manifest.task, RestoreSpec)
+        content = json.loads(write_manifest(manifest))
+        assert read_manifest(json.dumps(content).encode()) == manifest
+        change(content["task"])  # type: ignore[operator]
+        with pytest.raises(BundleError) as refused:
+            read_manifest(json.dumps(content).encode())
+        assert field in refused.value.field
