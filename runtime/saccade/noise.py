@@ -5,7 +5,12 @@ White noise has the same energy at every spatial frequency; what a camera sees h
 nothing but noise, and their mean energy in the highest frequencies is its variance. Ranking by one band does not bias
 the other, as the coefficients of white noise are independent. The method is Ponomarenko et al.'s (IGARSS 2007) as in
 Colom and Buades, "Analysis and Extension of the Ponomarenko et al. Method, Estimating a Noise Curve from a Single
-Image", IPOL 3, 2013, here tile by tile.
+Image", IPOL 3, 2013.
+
+Here it is used tile by tile as well, for noise that is stronger in some places than in others. A tile may be textured
+all over, and what was sharpened or made smaller has texture at the highest frequencies too. But that is alike in all
+channels, and the noise of each is its own: a tile counts as far as its noise is white in both ways, and takes the rest
+from the whole frame. So grey frames, and frames with smoothed colours, read the same in every tile.
 
 Only white noise is measured in full: demosaicing, JPEG and video codecs smooth noise, and what they leave reads less
 than it is. Rounding to bytes is noise like other noise and stays in: its variance of 1/12 adds 0.01 to a sigma of 5.
@@ -16,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +47,11 @@ FLATTEST_IN_FRAME = 0.02
 """Shares of the blocks taken for flat. Of 1 to 20 %, these read clean and noisy photographs best (BSDS500's training
 images); a smaller share meets less texture and is less steady."""
 
-WHITENESS_POWER = 8
-"""A tile is trusted by this power of its ratio of high to middle energy, 1 for noise and 1/5 for texture."""
+TRUST_POWER = 8
+"""A tile is trusted by this power of how like white noise it is, 1 for noise and 1/2 or less for texture."""
+
+INDEPENDENCE_SLACK = 1.15
+"""How much more energy than its part a tile's channels may share by chance."""
 
 FRAME_WEIGHT = 1.0
 """What the flattest blocks of the frame count, in tiles."""
@@ -82,11 +90,14 @@ class _Blocks:
     """Blocks of pixels, channel by channel: (n, 3) each, and the tile (n,) that they lie in.
 
     ``mean`` in grey levels, ``middle`` and ``high`` energy per coefficient, ``clipped`` the share of pixels at an end.
+    ``shared`` (n,) is the high energy of the channels' mean: theirs where they are equal, a third of it where they are
+    independent.
     """
 
     mean: Floats
     middle: Floats
     high: Floats
+    shared: Floats
     clipped: npt.NDArray[np.float64]
     tile: npt.NDArray[np.intp]
 
@@ -152,15 +163,16 @@ def _blocks(pixels: npt.NDArray[Any], ends: Sequence[int], grid_hw: tuple[int, i
     clipped = sum((np.count_nonzero(samples == end, axis=1) for end in ends), np.zeros(len(samples)))
     first: Floats = samples[:, :1].astype(np.float32)
     levels: Floats = samples - first  # so that constant blocks have no energy, to the bit
-    middle, high = _bands(block_hw)
+    middle, high = (_coefficients(levels, cosines) for cosines in _bands(block_hw))
     row, column = (
         (np.arange(count) * step + block // 2) * cells // size
         for count, block, cells, size in zip((down, across), block_hw, grid_hw, size_hw, strict=True)
     )
     return _Blocks(
         mean=(first[:, 0] + levels.mean(1)).reshape(-1, 3),
-        middle=_energy(levels, middle).reshape(-1, 3),
-        high=_energy(levels, high).reshape(-1, 3),
+        middle=_energy(middle).reshape(-1, 3),
+        high=_energy(high).reshape(-1, 3),
+        shared=_energy(high.reshape(down * across, 3, -1).mean(1)),
         clipped=clipped.reshape(-1, 3) / samples.shape[1],
         tile=np.add.outer(row * grid_hw[1], column).ravel(),
     )
@@ -182,9 +194,13 @@ def _cosines(length: int) -> npt.NDArray[np.float64]:
     return scale * np.cos(np.pi / length * frequency * (np.arange(length) + 0.5))
 
 
-def _energy(levels: Floats, cosines: Floats) -> Floats:
-    coefficients = cast("Floats", levels @ cosines.T)
-    return np.square(coefficients).sum(1) / np.float32(max(1, len(cosines)))
+def _coefficients(levels: Floats, cosines: Floats) -> Floats:
+    return np.asarray(levels @ cosines.T, np.float32)
+
+
+def _energy(coefficients: Floats) -> Floats:
+    """The mean square of each row; 0 where there is nothing in it."""
+    return np.einsum("nf,nf->n", coefficients, coefficients) * np.float32(1 / max(1, coefficients.shape[1]))
 
 
 def _tile_variances(blocks: _Blocks, weight: Floats, grid_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -195,12 +211,21 @@ def _tile_variances(blocks: _Blocks, weight: Floats, grid_hw: tuple[int, int]) -
     tile, tiles = blocks.tile[seen], grid_hw[0] * grid_hw[1]
     flat = _flattest(middle, tile, FLATTEST_IN_TILE)
     count = np.bincount(tile[flat], minlength=tiles)
-    texture, found = (np.bincount(tile[flat], band[flat], tiles) / np.maximum(1, count) for band in (middle, high))
-    whiteness = np.divide(found, texture, out=np.ones(tiles), where=texture > found)
-    trust = whiteness**WHITENESS_POWER * (count > 0)
+    texture, found, each, shared = (
+        np.bincount(tile[flat], energy[flat], tiles) / np.maximum(1, count)
+        for energy in (middle, high, blocks.high.mean(1)[seen], blocks.shared[seen])
+    )
+    # What is seen fades towards the highest frequencies, or shows in all channels at once; white noise does neither.
+    whiteness = _ratio(found, texture) * _ratio(INDEPENDENCE_SLACK * each, 3 * shared)
+    trust = whiteness**TRUST_POWER * (count > 0)
     floor = high[_flattest(middle, np.zeros_like(tile), FLATTEST_IN_FRAME)].mean()
     whole = (FRAME_WEIGHT * floor + (trust * found).sum()) / (FRAME_WEIGHT + trust.sum())
     return (trust * found + (1 - trust) * whole).reshape(grid_hw)
+
+
+def _ratio(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``part`` of ``whole``, 1 at most."""
+    return np.divide(part, whole, out=np.ones_like(part), where=part < whole)
 
 
 def _flattest(middle: Floats, tile: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.intp]:

@@ -41,7 +41,8 @@ class Config:
     """Everything that decides a run's result. Learning rate: linear warm-up, then a half cosine to zero.
 
     An epoch is ``views_per_image`` crops of each image. ``at_one`` is the share of crops at t = 1, where one-step
-    restoration is learned; the others are at times between. ``init`` are weights to begin with.
+    restoration is learned; the others are at times between. ``init`` are weights to begin with. ``squared`` counts
+    squared errors, as PSNR does, where the absolute ones of the beginning are steadier.
     """
 
     data: str
@@ -58,6 +59,7 @@ class Config:
     warmup_steps: int = 300
     averaging: float = 0.999
     at_one: float = 0.5
+    squared: bool = False
     score_every: int = 5
     bfloat16: bool = False
     seed: int = 0
@@ -114,26 +116,28 @@ def _run_epoch(state: State, forward: Network, crops: RandomCrops, config: Confi
         at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
         run_folder.set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
         clean = as_state(views.to(device))
-        loss = bridge_loss(forward, clean, degrade(clean), config.at_one, config.bfloat16)
+        loss = bridge_loss(forward, clean, degrade(clean), config)
         losses.append(run_folder.step(state, loss, clip=1.0))
     state.epoch += 1
     return float(np.mean(losses))
 
 
-def bridge_loss(network: Network, clean: Tensor, degraded: Degraded, at_one: float, bfloat16: bool = False) -> Tensor:
-    """The mean absolute error of the clean image, x_t - t·v, at random times, a share ``at_one`` of them 1.
+def bridge_loss(network: Network, clean: Tensor, degraded: Degraded, config: Config) -> Tensor:
+    """The mean error of the clean image, x_t - t·v, at random times, a share ``config.at_one`` of them 1.
 
-    It is divided by the root of how far the state is off, so that all noise levels count about as PSNR counts them.
+    An absolute error is divided by the root of how far the state is off, a squared one by all of it, so that all noise
+    levels count about as PSNR counts them.
     """
     count = len(clean)
     times = LEAST_TIME + (1 - LEAST_TIME) * torch.rand(count, device=clean.device)
-    times = torch.where(torch.rand(count, device=clean.device) < at_one, torch.ones_like(times), times)
+    times = torch.where(torch.rand(count, device=clean.device) < config.at_one, torch.ones_like(times), times)
     states = state_at(clean, degraded.image, times)
-    with torch.autocast(clean.device.type, torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=config.bfloat16):
         velocity = network(states, degraded.map, times)
     share = times[:, None, None, None]
-    error = (share * (velocity.float() - (degraded.image - clean))).abs()
-    return (error / (share * degraded.map).clamp(min=EVEN).sqrt()).mean()
+    error = share * (velocity.float() - (degraded.image - clean))
+    off = (share * degraded.map).clamp(min=EVEN)
+    return (error.square() / off if config.squared else error.abs() / off.sqrt()).mean()
 
 
 def _keep_best(state: State, validation: list[npt.NDArray[np.uint8]], config: Config, out: Path, device: str) -> float:
