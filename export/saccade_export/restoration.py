@@ -13,7 +13,8 @@ from saccade.errors import RequestError
 from saccade.kinds.restore import compare_images, restore_all
 from saccade.spec import RestoreSpec, Scalar
 from saccade.tasks import RestoreTask, Task
-from saccade.tasks.restore import ENTRIES, hole_noise
+from saccade.tasks.restore import ENTRIES
+from saccade.tasks.restore_job import hole_noise
 from saccade_export.capture_restorer import CapturedRestorer, capture_restorer
 from saccade_export.lower.restore import Lowering
 from saccade_export.plan import Agreement, Expected, Frame, PlannedVariant, Prepared
