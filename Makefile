@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO := demo
 
-EXTRAS := ort,video,eval,export,models,diffusion,bench,tensorrt-rtx,dev
+EXTRAS := ort,video,eval,quality,export,models,diffusion,bench,tensorrt-rtx,dev
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 
@@ -52,9 +52,16 @@ PLATES_OPTIONS = --task detect --head yolox-one-to-one --arg classes=1 --arg one
 	--dataset 'RobertLucian/license-plate-dataset, dash camera, 365 images; backbone from YOLOX-nano (COCO)' \
 	--license 'Apache-2.0 (YOLOX), data MIT'
 
+DENOISE := models/bundles/denoise.saccade
+DENOISE_WEIGHTS := models/saccade_models/weights/bridge-denoise.safetensors
+DENOISE_OPTIONS = --task restore --mode denoise --steps 1,2,4 --name denoise \
+	--dataset 'BSDS500 train and test images, 400, with drawn noise' \
+	--license 'non-commercial research, as the terms of BSDS500'
+
 bundle: $(VENV)/.installed
 	$(BIN)/saccade export saccade_models.edanet:EDANet --weights $(WEIGHTS) $(BUNDLE_OPTIONS) -o $(BUNDLE)
 	$(BIN)/saccade export saccade_models.yolox:YOLOX --weights $(PLATES_WEIGHTS) $(PLATES_OPTIONS) -o $(PLATES)
+	$(BIN)/saccade export saccade_models.bridge_unet:BridgeUNet --weights $(DENOISE_WEIGHTS) $(DENOISE_OPTIONS) -o $(DENOISE)
 
 clean:
 	rm -rf $(VENV) $(RUNTIME_VENV) $(DEMO) build dist

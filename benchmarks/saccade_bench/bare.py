@@ -2,17 +2,13 @@
 
 python -m saccade_bench.bare yolox-nano.saccade --network yolox_nano.onnx --source drive.mp4 --size 720x1280
 
-Each arm has a process of its own, since idle threads of two sessions in one process get in each other's way, and they
-take turns in the order A B B A. A second process of the whole way shows what the machine's noise alone gives.
+The arms take turns, see ``turns``. A second process of the whole way shows what the machine's noise alone gives.
 """
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,13 +25,13 @@ from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
 from saccade.spec import ImageSpec, Letterbox
 from saccade_bench.overhead import read_frames
+from saccade_bench.turns import serve, take_turns
 from saccade_export.capture import IMAGE
 from saccade_export.heads import HEADS
 
 OUTPUTS = (*(kind(1, (32, 32)).outputs for kind in HEADS.values()), ("scores",))
 """Names that export gives to a network's raw outputs: by head, then for segmentation."""
 
-WARM_CALLS = 5
 Frame = npt.NDArray[np.uint8]
 
 
@@ -65,25 +61,11 @@ def compare(
 
     The network is the ONNX file ``network`` as its author gave it, or the one in the bundle.
     """
-    context = multiprocessing.get_context("spawn")
     bare_session(bundle, threads, network)  # what is wrong with it shows here, not in the process
-    arms = {
-        name: _Arm(context, target, arguments)
-        for name, target, arguments in (
-            ("whole", _serve_whole, (bundle, frames, threads)),
-            ("bare", _serve_bare, (bundle, frames, threads, network)),
-            ("again", _serve_whole, (bundle, frames, threads)),
-        )
-    }
-    order = itertools.cycle((("whole", "bare", "again"), ("again", "bare", "whole")))
-    taken: dict[str, list[list[float]]] = {name: [] for name in arms}
-    try:
-        for turn in itertools.islice(order, rounds):
-            for name in turn:
-                taken[name].append(arms[name].run())
-    finally:
-        for arm in arms.values():
-            arm.close()
+    whole = serve_whole, (bundle, frames, threads)
+    taken = take_turns(
+        {"whole": whole, "bare": (serve_bare, (bundle, frames, threads, network)), "again": whole}, rounds
+    )
     middles = {name: [statistics.median(times) for times in turns] for name, turns in taken.items()}
     ratios = [whole / bare for whole, bare in zip(middles["whole"], middles["bare"], strict=True)]
     again = [other / whole for other, whole in zip(middles["again"], middles["whole"], strict=True)]
@@ -102,48 +84,18 @@ def compare(
     )
 
 
-class _Arm:
-    """A process that times one way of doing the work, a round whenever it is asked."""
-
-    def __init__(self, context: Any, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-        self._process.start()
-
-    def run(self) -> list[float]:
-        """Milliseconds of each call of one round."""
-        self._connection.send(True)
-        return self._connection.recv()
-
-    def close(self) -> None:
-        self._connection.send(False)
-        self._process.join(10)
-
-
-def _serve_whole(connection: Connection, bundle: Path, frames: list[Frame], threads: int | None) -> None:
+def serve_whole(connection: Connection, bundle: Path, frames: list[Frame], threads: int | None) -> None:
     with saccade.open(bundle, device="cpu", threads=threads) as task:
-        _serve(connection, [lambda frame=frame: task(frame) for frame in frames])
+        serve(connection, [lambda frame=frame: task(frame) for frame in frames])
 
 
-def _serve_bare(
+def serve_bare(
     connection: Connection, bundle: Path, frames: list[Frame], threads: int | None, network: Path | None
 ) -> None:
     session, image, outputs = bare_session(bundle, threads, network)
     (given,) = session.get_inputs()
     ready = [{given.name: ready_tensor(frame, image)} for frame in frames]
-    _serve(connection, [lambda given=given: session.run(outputs, given) for given in ready])
-
-
-def _serve(connection: Connection, calls: list[Callable[[], Any]]) -> None:
-    while connection.recv():
-        for call in itertools.islice(itertools.cycle(calls), WARM_CALLS):
-            call()
-        times: list[float] = []
-        for call in calls:
-            started = time.perf_counter_ns()
-            call()
-            times.append((time.perf_counter_ns() - started) / 1e6)
-        connection.send(times)
+    serve(connection, [lambda given=given: session.run(outputs, given) for given in ready])
 
 
 def ready_tensor(frame: Frame, image: ImageSpec) -> npt.NDArray[np.float32]:

@@ -17,13 +17,12 @@ from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import RequestError
 from saccade.manifest import NAME
-from saccade.spec import MAX_DETECTIONS
+from saccade.spec import MAX_DETECTIONS, RESTORING
 
 if TYPE_CHECKING:
     from saccade_export.exporting import Report
 
 HEADS = ("yolox", "yolox-one-to-one", "yolov5", "yolov8", "yolov10", "xyxy+scores", "detr")
-MODES = ("denoise", "deblur", "inpaint", "super-resolution")
 RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
@@ -78,7 +77,7 @@ RESIZES = ("stretch", "letterbox", "letterbox-centre")
 @click.option("--agnostic-nms", is_flag=True, help="detect: boxes of other classes suppress too.")
 @click.option("--box-px", type=FiniteRange(0, 64), help="detect: how far corners may be from PyTorch's.  [0.5]")
 @click.option("--box-confidence", type=FiniteRange(0, 0.5), help="detect: likewise, confidences.  [0.005]")
-@click.option("--mode", type=click.Choice(MODES), help="restore: what it undoes.  [denoise]")
+@click.option("--mode", type=click.Choice(RESTORING), help="restore: what it undoes.  [denoise]")
 @click.option("--steps", metavar="N,N,…", help="restore: the numbers of steps to carry.  [1,2,4]")
 @click.option(
     "--sigma", type=FiniteRange(0), help="restore: default noise or blur.  [noise is measured; a blur of 1.6 pixels]"

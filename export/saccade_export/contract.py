@@ -11,6 +11,7 @@ from saccade.spec import (
     DetectSpec,
     FullImageSpec,
     ImageSpec,
+    LightSpec,
     Resize,
     RestoreSpec,
     Restoring,
@@ -89,10 +90,12 @@ class Usual:
     dead_zone: float = 0.0
     scale: int = 1
     hole_spread: float = 0.0
+    light: LightSpec | None = None
 
 
 USUAL: dict[Restoring, Usual] = {
     "denoise": Usual(1 / 127.5, (0.0, 60.0), dead_zone=3.0),
+    "low-light": Usual(1 / 255, (0.0, 12.0), light=LightSpec()),
     "deblur": Usual(1 / 16, (1.0, 2.2), 1.6),
     "inpaint": Usual(1.0, hole_spread=0.5),
     "super-resolution": Usual(0.1, scale=2),
@@ -124,6 +127,8 @@ def restore_spec(
     if chosen is not None and not low <= chosen <= high:
         raise RequestError(f"the default sigma must be {low:g} to {high:g}, but is {chosen:g}")
     zone = usual.dead_zone if dead_zone is None else dead_zone
+    if zone and usual.light is not None:
+        raise RequestError(f"mode {mode!r} lifts every frame, so it has no dead zone; drop --dead-zone")
     if not 0 <= zone <= high:
         raise RequestError(f"the dead zone must be 0 to {high:g}, but is {zone:g}")
     return RestoreSpec(
@@ -136,6 +141,7 @@ def restore_spec(
         dead_zone=zone,
         scale=usual.scale,
         hole_spread=usual.hole_spread,
+        light=usual.light,
         tiling=tiling or Tiling(),
     )
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from saccade.errors import RequestError
-from saccade.kinds.restore import compare_images, restore_all
-from saccade.spec import RestoreSpec, Scalar
+from saccade.kinds.restore import LEVELS, compare_images, restore_all
+from saccade.spec import MEASURED, RestoreSpec, Scalar
 from saccade.tasks import RestoreTask, Task
 from saccade.tasks.restore import ENTRIES
 from saccade.tasks.restore_job import hole_noise
@@ -29,6 +29,7 @@ PROOF_HW = (96, 128)
 
 PROOF_SIGMA = 25.0
 PROOF_HOLES = 0.25
+PROOF_LIGHT = {"gain": 4.0, "gamma": 0.45, "shot": 0.1}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class RestorePlan:
         """What proofs are computed with."""
         if not self.spec.takes_sigma:
             return None
-        return min(PROOF_SIGMA, self.spec.sigma_range[1]) if self.spec.sigma is None else self.spec.sigma
+        usual = PROOF_SIGMA if self.spec.light is None else PROOF_SIGMA / PROOF_LIGHT["gain"]
+        return min(usual, self.spec.sigma_range[1]) if self.spec.sigma is None else self.spec.sigma
 
     def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
         if request.is_onnx or request.outputs:
@@ -69,8 +71,10 @@ class RestorePlan:
         """The middle of the frame, with the noise that the restorer is for."""
         top, left = (max(0, (side - most) // 2) for side, most in zip(frame.shape[:2], PROOF_HW, strict=True))
         middle = frame[top : top + PROOF_HW[0], left : left + PROOF_HW[1]]
-        if self.spec.mode != "denoise":
+        if self.spec.mode not in MEASURED:
             return middle
+        if self.spec.light is not None:
+            middle = np.clip(middle / PROOF_LIGHT["gain"], 0, 255)
         noise = np.random.default_rng(0).normal(0, self.sigma or 0.0, middle.shape)
         return np.clip(np.rint(middle + noise), 0, 255).astype(np.uint8)
 
@@ -82,6 +86,9 @@ class RestorePlan:
         parameters: dict[str, Scalar] = {"pixel_format": "rgb24"}
         if self.sigma is not None:
             given["sigma"] = parameters["sigma"] = self.sigma
+        if self.spec.light is not None:
+            given |= PROOF_LIGHT
+            parameters |= PROOF_LIGHT
         if self.spec.takes_mask:
             mask = (np.random.default_rng(1).random(frame.shape[:2]) < PROOF_HOLES).astype(np.uint8)
             inputs["mask"] = given["mask"] = mask
@@ -91,7 +98,7 @@ class RestorePlan:
 
     def agree(self, task: Task, frame: Frame, expected: Expected) -> Agreement:
         assert isinstance(task, RestoreTask)
-        asked = {name: value for name, value in expected.parameters.items() if name == "sigma"}
+        asked = {name: value for name, value in expected.parameters.items() if name in LEVELS}
         found = restore_all(task, frame, {**asked, **expected.inputs})
         compared = compare_images(found, expected.results["images"], self.spec.steps)
         share = compared.share_within(self.grey_levels)

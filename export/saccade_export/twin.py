@@ -135,9 +135,14 @@ class RestoreTwin:
         sigma: float = 0.0,
         mask: npt.NDArray[np.uint8] | None = None,
         noise: npt.NDArray[np.float32] | None = None,
+        **light: float,
     ) -> npt.NDArray[np.uint8]:
-        """An RGB frame (H, W, 3) restored, times the scale; ``noise`` (H, W, 3) is what fills holes, in the state."""
-        pixels = self.exact(torch.from_numpy(np.array(frame)).float(), steps, sigma=sigma, mask=mask, noise=noise)
+        """An RGB frame (H, W, 3) restored, times the scale; ``noise`` (H, W, 3) is what fills holes, in the state.
+
+        ``light`` are the gain, gamma and shot of mode "low-light".
+        """
+        given = torch.from_numpy(np.array(frame)).float()
+        pixels = self.exact(given, steps, sigma=sigma, mask=mask, noise=noise, **light)
         return pixels.clamp(0, 255).round().to(torch.uint8).numpy()
 
     @torch.inference_mode()
@@ -149,6 +154,7 @@ class RestoreTwin:
         sigma: float = 0.0,
         mask: npt.NDArray[np.uint8] | None = None,
         noise: npt.NDArray[np.float32] | None = None,
+        **light: float,
     ) -> Tensor:
         """The same in grey levels as they come, float32: neither rounded nor clamped."""
         state = self._state(frame)
@@ -161,11 +167,13 @@ class RestoreTwin:
                 holes > 0, filling if self.spec.image.channel_order == "rgb" else filling.flip(1), state
             )
         level = torch.full((1, 1, *state.shape[2:]), sigma if self.spec.takes_sigma else 1.0)
-        level = level if holes is None else holes
+        map_ = (level if holes is None else holes) * self.spec.map_per_sigma
+        if self.spec.light is not None:
+            state, map_ = _lifted(state, sigma, **light)
         # An N-step bridge, from its definition and not from a table.
         for step in range(steps):
             time = 1 - step / steps
-            state = state - self.network(state, level * self.spec.map_per_sigma, torch.tensor([time])) / steps
+            state = state - self.network(state, map_, torch.tensor([time])) / steps
         height, width = (side * self.spec.scale for side in frame.shape[:2])
         planes = state[0, :, :height, :width]
         ordered = planes if self.spec.image.channel_order == "rgb" else planes.flip(0)
@@ -187,6 +195,17 @@ class RestoreTwin:
             position = torch.arange(wanted) % (2 * length)
             planes = planes.index_select(axis, torch.where(position < length, position, 2 * length - 1 - position))
         return planes
+
+
+def _lifted(state: Tensor, sigma: float, gain: float, gamma: float, shot: float) -> tuple[Tensor, Tensor]:
+    """A state (1, 3, H, W) of dark light made bright, and how far its noise goes then, (1, 1, H, W)."""
+    grey_levels = (state + 1) * 127.5
+    seen = functional.avg_pool2d(grey_levels.mean(1, keepdim=True), 5, 1, 2, count_include_pad=False).clamp(min=0)
+    spread = (sigma**2 + 1 / 12 + shot * seen).sqrt()  # a twelfth is the variance of rounding to bytes
+    bright, up, down = (
+        (gain * light.clamp(min=0) / 255) ** gamma for light in (grey_levels, seen + spread, seen - spread)
+    )
+    return 2 * bright - 1, up - down
 
 
 def _planes(frame: npt.NDArray[np.uint8], contract: ImageSpec) -> Tensor:

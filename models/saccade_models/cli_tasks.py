@@ -20,6 +20,9 @@ Options = Mapping[str, Any]
 Prepared = tuple[Any, Callable[..., float]]
 """A run's config, and what trains it into a folder: ``train`` of the task without its last arguments."""
 
+BRIDGE_WIDTHS = {"bridge-unet": (64, 96, 96), "bridge-unet-small": (32, 48, 64)}
+"""The networks of restoration by name: widths of their three stages."""
+
 
 def prepare_segmentation(data: Path, options: Options) -> Prepared:
     """``--task segment``. Raises ``RequestError`` and ``InputError``."""
@@ -38,7 +41,7 @@ def prepare_segmentation(data: Path, options: Options) -> Prepared:
         crop_hw=options["crop"] or (288, 384),
         learning_rate=options["lr"] or 2e-3,
         lovasz=options["lovasz"],
-        score_every=options["score_every"],
+        score_every=options["score_every"] or Config.score_every,
         bfloat16=options["bfloat16"],
         seed=options["seed"],
     )
@@ -65,15 +68,45 @@ def prepare_detection(data: Path, options: Options) -> Prepared:
         mosaic=options["mosaic"],
         mixup=options["mixup"],
         calm=options["calm"],
-        averaging=options["averaging"],
+        averaging=Config.averaging if options["averaging"] is None else options["averaging"],
         warmup_steps=options["warmup"],
         scale=options["scale"],
         only_one_to_one=options["only_one_to_one"],
-        score_every=options["score_every"],
+        score_every=options["score_every"] or Config.score_every,
         bfloat16=options["bfloat16"],
         seed=options["seed"],
     )
     return config, partial(train, config, training, validation, say=partial(click.echo, err=True))
+
+
+def prepare_restoration(data: Path, options: Options) -> Prepared:
+    """``--task restore``. Reads no image yet. Raises ``RequestError``."""
+    from saccade_models.train.restoration import Config, train
+
+    height, width = options["crop"] or (Config.crop, Config.crop)
+    if height != width:
+        raise RequestError(
+            f"--crop for --task restore must be a square, because crops are turned, but got {height} {width}"
+        )
+    config = Config(
+        data=str(data),
+        mode=options["mode"],
+        widths=BRIDGE_WIDTHS[options["network"] or "bridge-unet"],
+        init=str(options["init"]) if options["init"] else "",
+        epochs=options["epochs"] or Config.epochs,
+        views_per_image=options["views_per_image"],
+        batch=options["batch"],
+        crop=height,
+        learning_rate=options["lr"] or Config.learning_rate,
+        warmup_steps=options["warmup"],
+        averaging=Config.averaging if options["averaging"] is None else options["averaging"],
+        at_one=options["at_one"],
+        squared=options["squared"],
+        score_every=options["score_every"] or Config.score_every,
+        bfloat16=options["bfloat16"],
+        seed=options["seed"],
+    )
+    return config, partial(train, config)
 
 
 def _read_splits(data: Path, options: Options) -> tuple[BoxDataset, BoxDataset]:

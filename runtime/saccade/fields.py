@@ -104,6 +104,10 @@ class Fields:
     def table(self, name: str) -> Fields:
         return Fields(self._take(name), self._at(name))
 
+    def optional_table(self, name: str) -> Fields | None:
+        value = self._take(name)
+        return None if value is None else Fields(value, self._at(name))
+
     def tables(self, name: str, low: int, high: int) -> Iterator[Fields]:
         for index, value in enumerate(self._list(name, low, high)):
             yield Fields(value, f"{self._at(name)}[{index}]")

@@ -17,7 +17,7 @@ import numpy as np
 from saccade.errors import BundleError
 from saccade.fields import Fields, parse_json
 from saccade.spec import MAX_DETECTIONS, Golden, Manifest, Member, RestoreSpec, Scalar, StoredArray, Variant
-from saccade.task_fields import MAX_SIGMA, MAX_SIZE, read_task
+from saccade.task_fields import MAX_SIZE, read_task
 
 FORMAT = "saccade"
 FORMAT_VERSION = 1
@@ -87,7 +87,6 @@ RULES = {
         {"grey_levels": (0.0, 64.0)},
         {"frame": ("uint8", ("height", "width", 3)), "mask": ("uint8", ("height", "width"))},
         {"images": ("uint8", ("steps", "restored_height", "restored_width", 3))},
-        golden_options={"sigma": (0.0, MAX_SIGMA)},
         variant_choices={"entry": ("uint8", "float32")},
         optional_inputs=("mask",),
     ),
@@ -226,7 +225,8 @@ def _check_variant(path: str, variant: Variant, rules: TaskRules) -> None:
 
 def _check_steps(path: str, variant: Variant, task: RestoreSpec) -> None:
     """An unrolled variant takes a number of steps that the task has a table for."""
-    if variant.parameters["form"] == "unrolled" and variant.parameters.get("steps") not in task.steps:
+    steps = variant.parameters.get("steps")
+    if variant.parameters["form"] == "unrolled" and (type(steps) is not int or steps not in task.steps):  # True is 1
         raise BundleError(f"{path}.parameters.steps", f"must be one of {', '.join(map(str, task.steps))}")
 
 
@@ -251,6 +251,15 @@ def _check_restored(path: str, golden: Golden, task: RestoreSpec, sizes: dict[st
         raise BundleError(f"{path}.inputs", f"must hold a mask for mode 'inpaint' alone, but the mode is {task.mode!r}")
     if ("sigma" in golden.parameters) != task.takes_sigma:
         raise BundleError(f"{path}.parameters", f"must hold sigma where the task takes one; its mode is {task.mode!r}")
+    ranges = {"sigma": task.sigma_range}
+    if task.light is not None:
+        ranges |= {"gain": task.light.gain_range, "gamma": task.light.gamma_range, "shot": task.light.shot_range}
+    for name, (low, high) in ranges.items():
+        value = golden.parameters.get(name, low)
+        if isinstance(value, bool | str) or not low <= value <= high:
+            raise BundleError(
+                f"{path}.parameters.{name}", f"must be in the task's range, {low} to {high}, but is {value!r}"
+            )
     wanted = (len(task.steps), sizes["height"] * task.scale, sizes["width"] * task.scale)
     found = (sizes["steps"], sizes["restored_height"], sizes["restored_width"])
     if found != wanted:

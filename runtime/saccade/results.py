@@ -137,13 +137,15 @@ class Restoration:
     ``image`` has the frame's type and colour order, (H, W, 3) times the bundle's scale: uint8, or float32 in grey
     levels that may lie beyond 0..255. ``sigma`` is the level of noise (grey levels) or blur (pixels) that was used,
     None where the mode has none, and its mean where it varies. ``steps`` are those taken: 0 where sigma is in the
-    bundle's dead zone and the frame was left as it is. ``finite`` is False when the network gave NaN or an infinity:
-    the image then means nothing.
+    bundle's dead zone and the frame was left as it is. ``gain`` is what the light of dark frames was multiplied by,
+    None where nothing lifts it. ``finite`` is False when the network gave NaN or an infinity: the image then means
+    nothing.
     """
 
     image: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     sigma: float | None
     steps: int
+    gain: float | None
     finite: bool
     timing: Timing
     origin: Origin

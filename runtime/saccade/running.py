@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def run_source(
     does not have, ``OutputError`` when something cannot be written.
     """
     _check_outputs(task, outputs, request)
-    asked: dict[str, Any] = {} if request is None else asdict(request)
+    asked: dict[str, Any] = {} if request is None else {key.name: getattr(request, key.name) for key in fields(request)}
     summary = Summary()
     started = time.perf_counter()
     with ExitStack() as stack:

@@ -24,15 +24,15 @@ ChannelOrder = Literal["rgb", "bgr"]
 Decision = Literal["argmax", "threshold"]
 Scores = Literal["logits", "probabilities"]
 Suppression = Literal["class", "agnostic", "none"]
-Restoring = Literal["denoise", "deblur", "inpaint", "super-resolution"]
+Restoring = Literal["denoise", "low-light", "deblur", "inpaint", "super-resolution"]
 Scalar = str | int | float | bool
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = ("rgb24", "bgr24", "nv12")
 """Formats that the contract knows. A bundle lists those that its graphs take."""
 
 SUPPRESSIONS: tuple[Suppression, ...] = ("class", "agnostic", "none")
-RESTORING: tuple[Restoring, ...] = ("denoise", "deblur", "inpaint", "super-resolution")
-MEASURED: tuple[Restoring, ...] = ("denoise",)
+RESTORING: tuple[Restoring, ...] = ("denoise", "low-light", "deblur", "inpaint", "super-resolution")
+MEASURED: tuple[Restoring, ...] = ("denoise", "low-light")
 """Modes whose sigma the runtime can measure."""
 
 MAX_DETECTIONS = 1000
@@ -138,13 +138,30 @@ class Tiling:
 
 
 @dataclass(frozen=True)
+class LightSpec:
+    """How dark frames are lifted before they are restored, and the ranges that the network was trained for.
+
+    Light u in 0..1 becomes (gain * u) ** gamma. The variance of its noise is sigma**2 + shot * 255 * u in squared grey
+    levels: photons come at random, the more of them the more so. ``exposure`` is what a frame's mean light becomes
+    where no gain is given.
+    """
+
+    gain_range: tuple[float, float] = (1.0, 16.0)
+    gamma_range: tuple[float, float] = (0.4, 1.0)
+    shot_range: tuple[float, float] = (0.0, 1.0)
+    gamma: float = 0.45
+    exposure: float = 0.18
+
+
+@dataclass(frozen=True)
 class RestoreSpec:
     """The frame as it would be without what a camera did to it, in one or a few steps.
 
-    ``sigma_range`` is what the network knows: the standard deviation of noise in grey levels ("denoise"), or of a
-    Gaussian blur in pixels ("deblur"). ``sigma`` is the default, None where it is measured; at or below ``dead_zone`` a
-    frame stays as it is. "inpaint" takes a mask instead, "super-resolution" neither. The network's map is
-    ``map_per_sigma`` times sigma, or in holes.
+    ``sigma_range`` is what the network knows: the standard deviation of noise in grey levels ("denoise"; "low-light":
+    that part of it which does not depend on light), or of a Gaussian blur in pixels ("deblur"). ``sigma`` is the
+    default, None where it is measured; at or below ``dead_zone`` a frame stays as it is. ``light`` is for "low-light".
+    "inpaint" takes a mask instead, "super-resolution" neither. The network's map is ``map_per_sigma`` times sigma, or
+    in holes.
 
     ``scale`` is the result's size over the frame's. ``hole_spread`` is the standard deviation of the noise that fills
     holes, in units of the state. ``tables`` are the steps, by their number.
@@ -159,6 +176,7 @@ class RestoreSpec:
     dead_zone: float = 0.0
     scale: int = 1
     hole_spread: float = 0.0
+    light: LightSpec | None = None
     tiling: Tiling = field(default_factory=lambda: Tiling())
 
     kind: Literal["restore"] = "restore"
@@ -170,7 +188,12 @@ class RestoreSpec:
 
     @property
     def takes_sigma(self) -> bool:
-        return self.mode in ("denoise", "deblur")
+        return self.mode in ("denoise", "low-light", "deblur")
+
+    @property
+    def unit(self) -> str:
+        """What sigma is counted in."""
+        return "pixels" if self.mode == "deblur" else "grey levels"
 
     @property
     def takes_mask(self) -> bool:

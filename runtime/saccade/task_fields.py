@@ -15,6 +15,7 @@ from saccade.spec import (
     FullImageSpec,
     ImageSpec,
     Letterbox,
+    LightSpec,
     PixelFormat,
     Resize,
     RestoreSpec,
@@ -85,6 +86,7 @@ def _read_restore(fields: Fields) -> RestoreSpec:
         dead_zone=fields.number("dead_zone"),
         scale=fields.integer("scale", 1, 4),
         hole_spread=fields.number("hole_spread"),
+        light=None if (light := fields.optional_table("light")) is None else _read_light(light),
         tiling=_read_tiling(fields.table("tiling")),
     )
     if not 0 <= low <= high <= MAX_SIGMA:
@@ -98,9 +100,33 @@ def _read_restore(fields: Fields) -> RestoreSpec:
             raise fields.refusal(name, f"must be 0 to {MAX_SIGMA}, but is {value}")
     if not 0 <= spec.dead_zone <= high:
         raise fields.refusal("dead_zone", f"must be 0 to {high}, but is {spec.dead_zone}")
+    if (spec.light is not None) != (spec.mode == "low-light"):
+        raise fields.refusal("light", f"must be there for mode 'low-light' alone, but the mode is {spec.mode!r}")
+    if spec.mode == "low-light" and spec.dead_zone:
+        raise fields.refusal("dead_zone", f"must be 0 for mode 'low-light': all are lifted, but is {spec.dead_zone}")
     if (spec.scale > 1) != (spec.mode == "super-resolution"):
         raise fields.refusal("scale", f"must be above 1 for mode 'super-resolution' alone, but is {spec.scale}")
     return spec
+
+
+def _read_light(fields: Fields) -> LightSpec:
+    low, high = {"gain_range": 0.01, "gamma_range": 0.1, "shot_range": 0.0}, {"gamma_range": 10.0}
+    ranges = {name: _range(fields, name, least, high.get(name, 1e3)) for name, least in low.items()}
+    light = LightSpec(**ranges, gamma=fields.number("gamma"), exposure=fields.number("exposure"))
+    least, most = light.gamma_range
+    if not least <= light.gamma <= most:
+        raise fields.refusal("gamma", f"must be in gamma_range, {least} to {most}, but is {light.gamma}")
+    if not 0 < light.exposure < 1:
+        raise fields.refusal("exposure", f"must be between 0 and 1, but is {light.exposure}")
+    fields.finish()
+    return light
+
+
+def _range(fields: Fields, name: str, least: float, most: float) -> tuple[float, float]:
+    low, high = fields.numbers(name, 2)
+    if not least <= low <= high <= most:
+        raise fields.refusal(name, f"must rise within {least:g} to {most:g}, but is {low:g} to {high:g}")
+    return low, high
 
 
 def _read_full_image(fields: Fields) -> FullImageSpec:
@@ -124,6 +150,8 @@ def _read_tables(fields: Fields) -> dict[str, StepTable]:
         table.finish()
         if name != str(tables[name].steps):
             raise fields.refusal(name, f"must be named by its number of steps, 1 to {MAX_STEPS}")
+        if tables[name].takes_noise:
+            raise fields.refusal(name, "must add no noise: the steps of a restorer are given none")
     return tables
 
 

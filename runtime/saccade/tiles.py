@@ -28,12 +28,13 @@ def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
     """Where tiles of at most ``tile`` pixels lie along an axis, neighbours sharing at least ``overlap``.
 
     All start at multiples of ``multiple``, as the whole does: a network that halves its input then sees the same pixels
-    together. The last one ends with the axis, and is about as long as the others.
+    together. The last one ends with the axis, and is about as long as the others. Tiles are longer than asked where
+    they could not share ``overlap`` otherwise.
     """
-    tile = max(multiple, tile // multiple * multiple)
+    tile = max(tile // multiple, -(-overlap // multiple) + 1) * multiple
     if length <= tile:
         return [Span(0, length, 0)]
-    stride = max(multiple, (tile - overlap) // multiple * multiple)
+    stride = (tile - overlap) // multiple * multiple
     last = -(-(length - tile) // multiple) * multiple
     starts = [*range(0, last, stride), last]
     ends = [0, *(start + tile for start in starts)]

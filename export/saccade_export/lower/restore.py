@@ -25,6 +25,9 @@ BICUBIC = {
 }
 """Keys' kernel, renormalised at edges, as Pillow and MATLAB resize."""
 
+ROUNDING = 1 / 12 / 255**2
+"""The variance of rounding to bytes, in units of light: dark frames come from cameras that gave bytes."""
+
 FRAME_TYPES = {"uint8": ir.DataType.UINT8, "float32": ir.DataType.FLOAT}
 
 
@@ -75,6 +78,8 @@ class Lowering:
         planes = graph.add("Transpose", "frame_planes", pixels, perm=[0, 3, 1, 2])
         ordered = graph.add("Gather", "frame_ordered", planes, order, axis=1)
         scaled = graph.add("Div", "frame_scaled", ordered, graph.constant("half_range", HALF_RANGE, np.float32))
+        if self.spec.light is not None:
+            return self._lift(graph, graph.add("Mul", "frame_light", scaled, graph.constant("half", 0.5, np.float32)))
         state = graph.add("Sub", "frame_state", scaled, graph.constant("one", 1.0, np.float32))
         if self.spec.scale > 1:
             factors = graph.constant("scales", [1, 1, self.spec.scale, self.spec.scale], np.float32)
@@ -86,6 +91,36 @@ class Lowering:
             is_hole = graph.add("Greater", "is_hole", map_, graph.constant("none", 0.0, np.float32))
             state = graph.add("Where", "frame_filled", is_hole, filling, state)
         return state, map_
+
+    def _lift(self, graph: GraphWriter, light: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The state of light in 0..1, lifted by gain and gamma, and how far its noise then goes.
+
+        That is half of what one sigma up and down make; a pixel's sigma follows from the light around it.
+        """
+        names = ("gain", "gamma", "shot")
+        gain, gamma, shot = (graph.add_input(name, ir.DataType.FLOAT, ("N", 1, 1, 1)) for name in names)
+        level = graph.add_input("level", ir.DataType.FLOAT, ("N", 1, "H_level", "W_level"))
+        unit = graph.constant("map_per_sigma", self.spec.map_per_sigma, np.float32)
+        two, one = (graph.constant(name, value, np.float32) for name, value in (("two", 2.0), ("one", 1.0)))
+
+        def lifted(name: str, value: ir.Value) -> ir.Value:
+            gained = graph.add("Mul", f"{name}_gained", graph.add("Relu", f"{name}_above", value), gain)
+            return graph.add("Pow", f"{name}_lifted", gained, gamma)
+
+        grey = graph.add("ReduceMean", "light_grey", light, graph.axes(1), keepdims=1)
+        around = graph.add(
+            "AveragePool", "light_around", grey, kernel_shape=[5, 5], pads=[2, 2, 2, 2], count_include_pad=0
+        )
+        seen = graph.add("Relu", "light_seen", around)
+        dark = graph.add("Mul", "level_light", level, unit)
+        rounding = graph.constant("rounding", ROUNDING, np.float32)
+        fixed = graph.add("Add", "variance_fixed", graph.add("Mul", "variance_dark", dark, dark), rounding)
+        photons = graph.add("Mul", "variance_photons", graph.add("Mul", "shot_light", seen, shot), unit)
+        sigma = graph.add("Sqrt", "light_sigma", graph.add("Add", "light_variance", fixed, photons))
+        up = lifted("up", graph.add("Add", "light_up", seen, sigma))
+        down = lifted("down", graph.add("Sub", "light_down", seen, sigma))
+        doubled = graph.add("Mul", "frame_doubled", lifted("frame", light), two)
+        return graph.add("Sub", "frame_state", doubled, one), graph.add("Sub", "level_map", up, down)
 
     def _map(self, graph: GraphWriter, state: ir.Value) -> ir.Value:
         """The map at the state's size: a number or a map of sigma, the holes, or what is the same everywhere."""

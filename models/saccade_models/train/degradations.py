@@ -6,6 +6,7 @@ gives it; it is said for each degradation. All randomness comes from PyTorch's o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,13 @@ BLUR_MAP = 1 / 16
 
 HOLE_SPREAD = 0.5
 """Standard deviation of the noise that holes are filled with."""
+
+ROUNDING = 1 / 12
+"""The variance of rounding to bytes."""
+
+GAIN_RANGE, GAMMA_RANGE, SHOT_RANGE = (1.0, 16.0), (0.4, 1.0), (0.0, 1.0)
+LARGEST_DARK_SIGMA = 12.0
+"""In grey levels before the gain; after it, noise of light goes to ``LARGEST_SIGMA`` at most."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,40 @@ def noise(clean: Tensor) -> Degraded:
     noisy = torch.where(_chance(count, 1 / 4, clean), in_8_bits(noisy), noisy)
     wrong = torch.where(_chance(count, 1 / 7, clean), _uniform(count, 0.85, 1.25, clean), torch.ones_like(sigma))
     return Degraded(noisy, field * wrong)
+
+
+def low_light(clean: Tensor) -> Degraded:
+    """A camera in the dark: little light, its photons' noise and the sensor's own, bytes, then a gain and a gamma.
+
+    The variance of noise in squared grey levels is sigma**2 + shot * light. An eighth of the maps is off by up to a
+    quarter, a quarter of the frames has not been rounded to bytes.
+    """
+    count = len(clean)
+    gain = torch.exp(_uniform(count, *(math.log(end) for end in GAIN_RANGE), clean))
+    gamma = _uniform(count, *GAMMA_RANGE, clean)
+    most = LARGEST_SIGMA / gain
+    sigma = _uniform(count, 0, 1, clean) * most.clamp(max=LARGEST_DARK_SIGMA)
+    shot = _uniform(count, *SHOT_RANGE, clean) * (most**2 * gain / 255).clamp(max=1)
+    light = 255 * ((clean + 1) / 2) ** (1 / gamma) / gain
+    noisy = light + (sigma**2 + shot * light).sqrt() * torch.randn_like(light)
+    is_exact = _chance(count, 1 / 4, clean)
+    noisy = torch.where(is_exact, noisy, noisy.round().clamp(0, 255))
+    lifted = lift(noisy, sigma, gain, gamma, shot)
+    wrong = torch.where(_chance(count, 1 / 8, clean), _uniform(count, 0.85, 1.25, clean), torch.ones_like(sigma))
+    return Degraded(lifted.image, lifted.map * wrong)
+
+
+def lift(grey_levels: Tensor, sigma: Tensor, gain: Tensor, gamma: Tensor, shot: Tensor) -> Degraded:
+    """Dark light (N, 3, H, W) made bright, and its noise with it: half of what one sigma up and down make.
+
+    ``sigma`` is the noise where it is dark, in grey levels, without that of rounding; the numbers are (N, 1, 1, 1).
+    """
+    grey = grey_levels.mean(1, keepdim=True)
+    seen = functional.avg_pool2d(grey, 5, stride=1, padding=2, count_include_pad=False).clamp(min=0)
+    spread = (sigma**2 + ROUNDING + shot * seen).sqrt()
+    values = grey_levels, seen + spread, seen - spread
+    bright, up, down = ((gain * value.clamp(min=0) / 255) ** gamma for value in values)
+    return Degraded(2 * bright - 1, up - down)
 
 
 def holes(clean: Tensor) -> Degraded:
@@ -120,6 +162,7 @@ def _smooth(like: Tensor) -> Tensor:
 
 DEGRADATIONS: dict[str, Degradation] = {
     "denoise": noise,
+    "low-light": low_light,
     "inpaint": holes,
     "super-resolution": halving,
     "deblur": blur,

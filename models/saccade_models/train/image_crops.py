@@ -17,17 +17,16 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def read_split(folder: Path, every: int) -> tuple[list[Pixels], list[Pixels]]:
-    """The images directly in ``folder`` by name: each ``every``-th is for validation, the rest for training.
+    """The images directly in ``folder`` by name: each ``every``-th is for validation, one at least; the rest train.
 
     Raises ``DatasetError`` where there are too few.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder; --data must be one of clean images")
     images = [read_image(path) for path in folder_images(folder)]
-    if len(images) < every:
-        raise DatasetError(f"{folder} holds {len(images)} images, but at least {every} are needed")
-    training = [image for index, image in enumerate(images) if index % every]
-    return training, images[::every]
+    if len(images) < 2:
+        raise DatasetError(f"{folder} holds {len(images)} images, but one to train on and one to score on are needed")
+    return [image for index, image in enumerate(images) if index % every], images[::every]
 
 
 class RandomCrops:

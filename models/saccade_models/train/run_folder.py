@@ -62,7 +62,7 @@ def begin_with(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not hold weights of this network: {error}") from error
+        raise WeightsError(f"{path} does not hold weights of this network: {str(error).splitlines()[0]}") from error
 
 
 def step(state: State, loss: Tensor, clip: float) -> float:

@@ -81,12 +81,26 @@ def detect_options(command: Command) -> Command:
 
 
 def restore_options(command: Command) -> Command:
-    """``--sigma --mask --steps --tile --before-after``: what restoration is asked for."""
+    """``--sigma --gain --gamma --shot --mask --steps --tile --before-after``: what restoration is asked for."""
     own = "the bundle's"
     for option in (
         restore_option("--before-after", is_flag=True, help="pictures show each frame beside the restored one."),
         restore_option("--tile", type=click.IntRange(0), show_default=own, help="side of tiles in pixels; 0: none."),
         restore_option("--steps", metavar="N|auto", default="auto", help="more give more texture and more error."),
+        restore_option(
+            "--camera-gain", type=FiniteRange(0, min_open=True), help="the camera's setting, for --gain-table."
+        ),
+        restore_option("--gain-table", type=click.Path(path_type=Path), help="JSON of the camera's noise by its gain."),
+        restore_option("--shot", type=FiniteRange(0), help="low light: variance of noise that a grey level adds."),
+        restore_option(
+            "--gamma", type=FiniteRange(0, min_open=True), show_default=own, help="low light: after the gain."
+        ),
+        restore_option(
+            "--gain",
+            type=FiniteRange(0, min_open=True),
+            show_default="by frame",
+            help="low light: what it is multiplied by.",
+        ),
         restore_option("--mask", type=click.Path(path_type=Path), help="picture that is not black in holes."),
         restore_option(
             "--sigma",

@@ -23,6 +23,7 @@ from saccade.cli.options import (
     segment_option,
 )
 from saccade.errors import RequestError
+from saccade.gain_table import CameraNoise, read_gain_table
 from saccade.kinds import restore
 from saccade.kinds.detect import DetectRequest, check_request, pick_classes
 from saccade.kinds.look import Look
@@ -88,6 +89,11 @@ def run(
     steps: str,
     tile: int | None,
     before_after: bool,
+    gain: float | None,
+    gamma: float | None,
+    shot: float | None,
+    gain_table: Path | None,
+    camera_gain: float | None,
     as_json: bool,
 ) -> None:
     """Run BUNDLE over a source and write results.jsonl, overlays and what else is asked for into a folder.
@@ -104,7 +110,10 @@ def run(
         request = DetectRequest(conf, iou, max_det, wanted or None, agnostic_nms or None)
         blurred = pick_classes(blur, spec.classes)
     elif spec.kind == "restore":
-        request = restore.RestoreRequest(_sigma(sigma), None if mask is None else read_mask(mask), _steps(steps), tile)
+        holes = None if mask is None else read_mask(mask)
+        request = restore.RestoreRequest(
+            _sigma(sigma, gain_table, camera_gain), holes, _steps(steps), tile, gain, gamma, shot
+        )
     outputs = Outputs(
         output or _next_folder(Path("runs")),
         overlays=overlays,
@@ -144,8 +153,12 @@ def _report(summary: Summary, task: Task, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _sigma(text: str | None) -> float | str | None:
-    """``--sigma`` as the task takes it."""
+def _sigma(text: str | None, table: Path | None, camera_gain: float | None) -> float | str | CameraNoise | None:
+    """``--sigma``, or what takes its place, as the task takes it."""
+    if table is not None and camera_gain is not None and text is None:
+        return read_gain_table(table).at(camera_gain)
+    if table is not None or camera_gain is not None:
+        raise RequestError("--gain-table and --camera-gain give sigma together; pass both, and no --sigma")
     if text is None or text in ("measured", "tiles"):
         return text
     try:

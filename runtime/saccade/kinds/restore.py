@@ -12,14 +12,23 @@ import numpy.typing as npt
 from saccade.bundle import Bundle
 from saccade.draw import side_by_side
 from saccade.errors import RequestError
+from saccade.gain_table import CameraNoise
 from saccade.kinds.look import Look
 from saccade.results import Restoration
-from saccade.spec import Golden, RestoreSpec
+from saccade.spec import MEASURED, Golden, RestoreSpec
 from saccade.tasks import RestoreTask
 
 Pixels = npt.NDArray[np.uint8]
 
-_SIGMA = {"denoise": "noise of {} grey levels", "deblur": "a Gaussian blur of {} pixels"}
+_SIGMA = {
+    "denoise": "noise of {} grey levels",
+    "low-light": "noise of {} grey levels in the dark",
+    "deblur": "a Gaussian blur of {} pixels",
+}
+
+
+LEVELS = ("sigma", "gain", "gamma", "shot")
+"""The numbers of a call that golden frames keep."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,13 @@ class ImageCheck:
 class RestoreRequest:
     """What restoration is asked for: see ``RestoreTask.submit``. None is the bundle's own."""
 
-    sigma: float | str | None = None
+    sigma: float | str | CameraNoise | None = None
     mask: Pixels | None = None
     steps: int | str = "auto"
     tile: int | None = None
+    gain: float | None = None
+    gamma: float | None = None
+    shot: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,7 @@ def check(bundle: Bundle, golden: Golden, task: RestoreTask) -> ImageCheck:
     """Repeat one golden frame with ``task`` in each number of steps, and find the pixel furthest from PyTorch's."""
     frame = golden.inputs["frame"]
     asked: dict[str, Any] = {"pixel_format": str(golden.parameters.get("pixel_format", "rgb24"))}
-    if "sigma" in golden.parameters:
-        asked["sigma"] = golden.parameters["sigma"]
+    asked.update({name: value for name, value in golden.parameters.items() if name in LEVELS})
     if "mask" in golden.inputs:
         asked["mask"] = bundle.array(golden.inputs["mask"])
     found = restore_all(task, bundle.array(frame), asked)
@@ -108,8 +119,9 @@ def check(bundle: Bundle, golden: Golden, task: RestoreTask) -> ImageCheck:
 
 
 def record(result: Restoration) -> dict[str, Any]:
-    """The level that was used, and the steps taken."""
-    return {"sigma": None if result.sigma is None else round(result.sigma, 3), "steps": result.steps}
+    """The level that was used, the steps taken, and the gain where there was one."""
+    lifted = {} if result.gain is None else {"gain": round(result.gain, 3)}
+    return {"sigma": None if result.sigma is None else round(result.sigma, 3), "steps": result.steps, **lifted}
 
 
 def picture(image: Pixels, result: Restoration, look: Look) -> Pixels:
@@ -126,6 +138,9 @@ def describe(spec: RestoreSpec) -> list[tuple[str, str]]:
         usual = "measured" if spec.sigma is None else f"{spec.sigma:g}"
         what[spec.mode] = f"{_SIGMA[spec.mode].format(f'{low:g} to {high:g}')}, by default {usual}"
     lines = [("task", f"{spec.kind}, {spec.mode}: {what[spec.mode]}"), ("steps", ", ".join(map(str, spec.steps)))]
+    if spec.light is not None:
+        low, high = spec.light.gain_range
+        lines.append(("light", f"lifted by a gain of {low:g} to {high:g} and a gamma, by default {spec.light.gamma:g}"))
     if spec.dead_zone:
         lines.append(("dead zone", f"frames of sigma {spec.dead_zone:g} and less stay as they are"))
     return [*lines, ("tiles", f"above {spec.tiling.size}x{spec.tiling.size} pixels, {spec.tiling.overlap} shared")]
@@ -137,10 +152,34 @@ def held_to(tolerances: dict[str, float]) -> str:
 
 def check_request(request: RestoreRequest, task: RestoreTask) -> None:
     """Raise ``RequestError`` for what ``task`` cannot be asked, before the first frame."""
+    if "uint8" not in task.entries:
+        raise RequestError(f"variant {task.variant} takes float32 frames, but a source gives uint8; choose another")
     if request.steps != "auto" and request.steps not in task.steps:
         raise RequestError(
             f"--steps {request.steps} was asked for, but this bundle carries {', '.join(map(str, task.steps))}"
         )
-    low, high = task.spec.sigma_range
-    if isinstance(request.sigma, float) and not low <= request.sigma <= high:
-        raise RequestError(f"--sigma must be {low:g} to {high:g} for this bundle, but is {request.sigma:g}")
+    least = 2 * task.spec.tiling.overlap
+    if request.tile is not None and 0 < request.tile <= least:
+        raise RequestError(f"--tile must be 0, for none, or above {least} for this bundle, but is {request.tile}")
+    _check_sigma(request.sigma, task.spec)
+    if task.spec.takes_mask != (request.mask is not None):
+        needed = "needs one: a picture that is not black in holes" if task.spec.takes_mask else "takes none"
+        raise RequestError(f"--mask: this bundle's mode is {task.spec.mode}, which {needed}")
+    for name in ("gain", "gamma", "shot"):
+        if getattr(request, name) is not None and task.spec.light is None:
+            raise RequestError(f"--{name} is for mode low-light, but this bundle's mode is {task.spec.mode}; drop it")
+
+
+def _check_sigma(sigma: float | str | CameraNoise | None, spec: RestoreSpec) -> None:
+    if sigma is None:
+        return
+    if not spec.takes_sigma:
+        raise RequestError(f"--sigma was given, but this bundle's mode is {spec.mode}; leave it out")
+    if isinstance(sigma, str | CameraNoise):
+        if spec.mode not in MEASURED:
+            asked = f"--sigma {sigma}" if isinstance(sigma, str) else "a gain table"
+            raise RequestError(f"{asked} was asked for, but mode {spec.mode} needs a number")
+        return
+    low, high = spec.sigma_range
+    if not low <= sigma <= high:
+        raise RequestError(f"--sigma must be {low:g} to {high:g} for this bundle, but is {sigma:g}")

@@ -91,20 +91,25 @@ class RestoreTask:
         steps: Steps = "auto",
         tile: int | None = None,
         seed: int = 0,
+        gain: float | None = None,
+        gamma: float | None = None,
+        shot: float | None = None,
         pixel_format: str | None = None,
         frame_id: int | None = None,
         captured_ns: int | None = None,
     ) -> None:
         """Restore a frame or a batch; then call ``wait``. Frames are uint8, or float32 in 0..255 that may lie beyond.
 
-        ``sigma``: the noise's standard deviation in grey levels, or the blur's in pixels; or a map of it (H, W). Noise
-        is measured where it is "measured", the default of most denoisers, or "tiles": locally. ``mask`` (H, W) is true
-        in holes. ``steps``: one of ``self.steps``; more steps give more texture and more error. "auto" takes one.
-        ``tile`` is the side in pixels from which frames are cut into tiles, 0 for never. ``seed`` decides the noise
-        that holes are filled with. Raises ``FrameError`` for a frame or mask, ``RequestError`` for the rest.
+        ``sigma``: the noise's standard deviation in grey levels, or the blur's in pixels; or a map of it (H, W); or a
+        ``CameraNoise``. Noise is measured where it is "measured", the default of most denoisers, or "tiles": locally.
+        ``mask`` (H, W) is true in holes. ``steps``: one of ``self.steps``; more steps give more texture and more error.
+        "auto" takes one. ``tile`` is the side in pixels from which frames are cut into tiles, 0 for never. ``seed``
+        decides the noise that holes are filled with. A "low-light" bundle lifts light u in 0..1 to (``gain`` * u) ** ``gamma``;
+        without a gain, to the exposure that the bundle wants. ``shot`` is how much variance of noise a grey level of
+        light adds to that of sigma. Raises ``FrameError`` for a frame or mask, ``RequestError`` for the rest.
         """
         started = time.perf_counter_ns()
-        asked = Asked(sigma, mask, steps, tile, seed)
+        asked = Asked(sigma, mask, steps, tile, seed, gain, gamma, shot)
         job = prepare_job(self.spec, frame, asked, pixel_format or self.pixel_format, self.entries, self.steps)
         variant = self._variant_for(job.steps, str(job.frames.dtype))
         form = self._form(variant, job.steps)
@@ -121,6 +126,7 @@ class RestoreTask:
                 image=image,
                 sigma=None if np.isnan(used) else float(used),
                 steps=job.steps if is_worked else 0,
+                gain=float(job.light["gain"][index, 0, 0, 0]) if job.light else None,
                 finite=bool(is_finite),
                 timing=took,
                 origin=Origin(first_id + index, info.name, info.device, variant.name, age_ms),

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from saccade.engines.base import Array
 from saccade.errors import FrameError, RequestError
 from saccade.frames import as_array, check_pixel_format, check_sides
+from saccade.gain_table import CameraNoise
 from saccade.noise import measure_noise, tile_map
-from saccade.spec import MEASURED, RestoreSpec
+from saccade.spec import MEASURED, LightSpec, RestoreSpec
 from saccade.tasks.frame_task import CHANNEL_ORDERS, check_one_size, is_batch
 from saccade.tiles import Span, padded, spans
 
 Floats = npt.NDArray[np.float32]
-Sigma = float | Literal["measured", "tiles"] | npt.NDArray[Any] | None
+Sigma = float | Literal["measured", "tiles"] | CameraNoise | npt.NDArray[Any] | None
 Steps = int | Literal["auto"]
 
 STEPS_IF_KNOWN = 1
@@ -34,6 +35,9 @@ class Asked:
     steps: Steps = "auto"
     tile: int | None = None
     seed: int = 0
+    gain: float | None = None
+    gamma: float | None = None
+    shot: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Job:
     """Frames to restore, (N, H, W, 3), and what their graph takes beside them.
 
     ``sigma`` (N,) is what was used, NaN where none is. ``level`` is its map, (N, 1, H, W), or (N, 1, 1, 1) where it is
-    the same everywhere; of holes, 1 in them. ``noise`` (N, H, W, 3) fills holes. ``rows`` and ``columns`` are where the
-    tiles lie: one of each for a frame that is not too large.
+    the same everywhere; of holes, 1 in them. ``noise`` (N, H, W, 3) fills holes. ``light`` are the gain, gamma and shot
+    of each frame, (N, 1, 1, 1), where there are any. ``rows`` and ``columns`` are where the tiles lie: one of each for
+    a frame that is not too large.
     """
 
     spec: RestoreSpec
@@ -50,6 +55,7 @@ class Job:
     level: Floats
     sigma: Floats
     noise: Floats | None
+    light: dict[str, Floats]
     order: Array
     steps: int
     rows: list[Span]
@@ -58,7 +64,7 @@ class Job:
     @property
     def is_worked(self) -> npt.NDArray[np.bool_]:
         """(N,): whether a frame is worked on. In the dead zone it stays as it is."""
-        if not self.spec.takes_sigma:
+        if not self.spec.takes_sigma or self.spec.light is not None:
             return np.ones(len(self.frames), np.bool_)
         return self.sigma > self.spec.dead_zone
 
@@ -80,7 +86,7 @@ class Job:
             )
         if self.noise is not None:
             inputs["noise"] = part(self.noise)
-        return inputs
+        return {**inputs, **{name: np.ascontiguousarray(value[self.is_worked]) for name, value in self.light.items()}}
 
 
 def prepare_job(
@@ -102,7 +108,8 @@ def prepare_job(
         noise = hole_noise(frames.shape, spec, asked.seed)
     else:
         (used, level), noise = _sigma(spec, frames, asked.sigma), None
-    return Job(spec, frames, level, used, noise, order, number, *_tiles(spec, frames.shape, side))
+    light = _light(spec.light, frames, asked, spec.mode)
+    return Job(spec, frames, level, used, noise, light, order, number, *_tiles(spec, frames.shape, side))
 
 
 def hole_noise(shape: tuple[int, ...], spec: RestoreSpec, seed: int) -> Floats:
@@ -133,6 +140,8 @@ def _sigma(spec: RestoreSpec, frames: Array, sigma: Sigma) -> tuple[Floats, Floa
             raise RequestError(f"a sigma was given, but this bundle's mode is {spec.mode}; leave it out")
         return np.full(len(frames), np.nan, np.float32), np.ones((len(frames), 1, 1, 1), np.float32)
     asked = spec.sigma if sigma is None else sigma
+    if isinstance(asked, CameraNoise):
+        return _of_camera(spec, frames, asked)
     if asked is None or isinstance(asked, str):
         return _measured(spec, frames, asked or "measured")
     given = np.asarray(asked, np.float32)
@@ -143,13 +152,26 @@ def _sigma(spec: RestoreSpec, frames: Array, sigma: Sigma) -> tuple[Floats, Floa
         )
     low, high = spec.sigma_range
     if not bool(np.all((given >= low) & (given <= high))):  # NaN is in no range
-        unit = "pixels" if spec.mode == "deblur" else "grey levels"
         raise RequestError(
-            f"sigma must be {low:g} to {high:g} {unit}, which the network was trained for, "
+            f"sigma must be {low:g} to {high:g} {spec.unit}, which the network was trained for, "
             f"but goes from {given.min():g} to {given.max():g}"
         )
     used = np.full(len(frames), given.mean(), np.float32)
     return used, np.broadcast_to(given, (len(frames), 1, *(given.shape or (1, 1))))
+
+
+def _of_camera(spec: RestoreSpec, frames: Array, noise: CameraNoise) -> tuple[Floats, Floats]:
+    if spec.mode not in MEASURED:
+        raise RequestError(f"a camera's noise was given, but mode {spec.mode!r} needs a number; give it")
+    low, high = spec.sigma_range
+    if not low <= noise.sigma <= high:
+        raise RequestError(f"sigma must be {low:g} to {high:g} {spec.unit}, but the camera's is {noise.sigma:g}")
+    if spec.light is not None:  # the graph adds the light's part
+        used = np.full(len(frames), noise.sigma, np.float32)
+        return used, used.reshape(-1, 1, 1, 1)
+    maps = np.stack([noise.map(frame) for frame in frames])
+    used = np.sqrt((maps**2).mean(axis=(1, 2)))
+    return used, np.clip(maps, low, high)[:, None]
 
 
 def _measured(spec: RestoreSpec, frames: Array, how: str) -> tuple[Floats, Floats]:
@@ -164,6 +186,35 @@ def _measured(spec: RestoreSpec, frames: Array, how: str) -> tuple[Floats, Float
         return used, used.reshape(-1, 1, 1, 1)
     maps = [tile_map(estimate, frames.shape[1:3]) for estimate in estimates]
     return used, np.clip(np.stack(maps), 0, most)[:, None]
+
+
+def _light(spec: LightSpec | None, frames: Array, asked: Asked, mode: str) -> dict[str, Floats]:
+    """The inputs of mode "low-light", (N, 1, 1, 1) each."""
+    given = {"gain": asked.gain, "gamma": asked.gamma, "shot": asked.shot}
+    if spec is None:
+        if found := [name for name, value in given.items() if value is not None]:
+            raise RequestError(f"a {found[0]} was given, but this bundle's mode is {mode}, not low-light; leave it out")
+        return {}
+    ranges = {"gain": spec.gain_range, "gamma": spec.gamma_range, "shot": spec.shot_range}
+    for name, value in given.items():
+        low, high = ranges[name]
+        if value is not None and not low <= value <= high:  # NaN is in no range
+            raise RequestError(
+                f"{name} must be {low:g} to {high:g}, which the network was trained for, but is {value:g}"
+            )
+    count = len(frames)
+    gain = _usual_gain(spec, frames) if asked.gain is None else np.full(count, asked.gain)
+    gamma = np.full(count, spec.gamma if asked.gamma is None else asked.gamma)
+    usual_shot = min(asked.sigma.shot, spec.shot_range[1]) if isinstance(asked.sigma, CameraNoise) else 0.0
+    shot = np.full(count, usual_shot if asked.shot is None else asked.shot)
+    values = {"gain": gain, "gamma": gamma, "shot": shot}
+    return {name: value.astype(np.float32).reshape(-1, 1, 1, 1) for name, value in values.items()}
+
+
+def _usual_gain(spec: LightSpec, frames: Array) -> npt.NDArray[np.float64]:
+    """What brings the mean light of each frame to the exposure wanted, within the range."""
+    mean = frames.mean(axis=(1, 2, 3), dtype=np.float64) / 255
+    return np.clip(spec.exposure / np.maximum(mean, 1e-6), *spec.gain_range)
 
 
 def _tiles(spec: RestoreSpec, shape: tuple[int, ...], side: int) -> tuple[list[Span], list[Span]]:

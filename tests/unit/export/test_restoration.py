@@ -24,6 +24,8 @@ from saccade_export.restoration import RestorePlan
 from saccade_export.source import NetworkRequest
 from saccade_export.step_tables import bridge_table
 from saccade_export.twin import RestoreTwin
+from saccade_models.bridge import restore, uniform_times
+from saccade_models.train.degradations import lift
 
 pytestmark = pytest.mark.torch
 
@@ -115,6 +117,42 @@ class TestModes:
             assert task(image, steps=2).image.shape == (42, 68, 3)
             with pytest.raises(RequestError, match="mode is super-resolution"):
                 task(image, sigma=3.0)
+
+    def test_dark_frames_are_lifted_and_their_noise_with_them(self, tmp_path: Path) -> None:
+        dark = np.random.default_rng(0).integers(0, 40, (40, 48, 3)).astype(np.uint8)
+        light = {"gain": 5.0, "gamma": 0.6, "shot": 0.4}
+        with saccade.open(export_tiny_restorer(tmp_path, "low-light"), threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            network = seeded(TinyBridge)
+            twin = RestoreTwin(network, task.spec)
+            for steps in (1, 4):
+                result = task(dark, sigma=2.0, steps=steps, **light)
+                off = np.abs(result.image.astype(int) - twin(dark, steps, sigma=2.0, **light))
+                assert off.max() <= 1
+            assert (result.gain, result.sigma) == (5.0, 2.0)
+            brighter = np.abs(task(dark, sigma=2.0, **{**light, "gain": 5.5}).image.astype(int) - result.image)
+            assert brighter.mean() > 2
+            given = torch.from_numpy(dark.transpose(2, 0, 1))[None].float()
+            numbers = {name: torch.full((1, 1, 1, 1), value) for name, value in light.items()}
+            lifted = lift(given, torch.full((1, 1, 1, 1), 2.0), **numbers)
+            trained = (restore(network, lifted.image, lifted.map, uniform_times(1))[0].permute(1, 2, 0) + 1) * 127.5
+            one = task(dark, sigma=2.0, steps=1, **light).image
+            assert np.abs(one - trained.detach().clamp(0, 255).numpy()).max() <= 0.51  # rounded
+
+    def test_a_dark_frame_is_brought_to_an_exposure(self, tmp_path: Path) -> None:
+        with saccade.open(export_tiny_restorer(tmp_path, "low-light"), threads=1) as task:
+            assert isinstance(task, saccade.RestoreTask)
+            frames = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (10, 200, 0)])
+            gains = [result.gain for result in task(frames, sigma=1.0)]
+            assert gains == [pytest.approx(0.18 * 255 / 10), 1.0, 16.0]
+            assert task(frames[0]).steps == 1  # whatever the noise: all are lifted
+            for asked, message in (
+                ({"gain": 0.5}, "gain must be 1 to 16"),
+                ({"gamma": float("nan")}, "gamma must be 0.4 to 1"),
+                ({"shot": -1.0}, "shot must be 0 to 1"),
+            ):
+                with pytest.raises(RequestError, match=message):
+                    task(frames[0], **asked)
 
     def test_a_blur_has_a_default(self, tmp_path: Path) -> None:
         path = export_tiny_restorer(tmp_path, "deblur")

@@ -12,7 +12,7 @@ from tests.commands import Called, call
 from tests.unit.models.rectangles import rectangles
 
 from saccade.datasets import BoxDataset, write_coco
-from saccade_models.cli import NETWORKS
+from saccade_models.cli_options import NETWORKS
 from saccade_models.networks import SEGMENTATION
 from saccade_models.yolox import SIZES, YOLOX
 
@@ -60,7 +60,12 @@ def test_the_networks_are_those_that_there_are() -> None:
 
 def test_help_tells_both_tasks_apart(capfd: Capture) -> None:
     out = call(capfd, "train", "--help").out
-    for words in ("--task [segment|detect]", "[yolox-nano|yolox-tiny|yolox-s]", "Detection: weights", "--task detect"):
+    for words in (
+        "--task [segment|detect|restore]",
+        "[yolox-nano|yolox-tiny|yolox-s]",
+        "Detection: what to score on",
+        "--task detect",
+    ):
         assert words in out
 
 
@@ -141,10 +146,8 @@ def test_misuse_is_code_2_and_explained(train, tmp_path: Path, options: tuple[st
 
 @pytest.mark.parametrize(
     "options",
-    [("--val", "v.json"), ("--images", "i"), ("--init", "w.pth"), ("--imgsz", "64"), ("--no-one-to-one",),
-     ("--only-one-to-one",), ("--scale", "1", "1"),
-     ("--mosaic", "0"), ("--mixup", "0"), ("--calm", "0"), ("--averaging", "0.9"), ("--warmup", "1"),
-     ("--drop-bad-boxes",)],
+    [("--val", "v.json"), ("--images", "i"), ("--imgsz", "64"), ("--no-one-to-one",), ("--only-one-to-one",),
+     ("--scale", "1", "1"), ("--mosaic", "0"), ("--mixup", "0"), ("--calm", "0"), ("--drop-bad-boxes",)],
     ids=" ".join,
 )  # fmt: skip
 def test_options_of_detection_are_refused_for_segmentation(
