@@ -49,7 +49,7 @@ class ForwardProcess:
     """From images to noise, and back from what a network says.
 
     ``signal`` and ``noise``, (1000,), are what x and z are multiplied by at each timestep: taken in float64 from
-    diffusers' table, and rounded once. Timesteps are int64 (N,), one an image.
+    diffusers' table, and rounded once. Timesteps are int64 (N,), one an image; all else is float32 (N, C, H, W).
     """
 
     parameterisation: str
@@ -57,7 +57,7 @@ class ForwardProcess:
     noise: Tensor
 
     def state_at(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """x_t."""
+        """x_t, from images and noise of one shape."""
         return _at(self.signal, timesteps) * clean + _at(self.noise, timesteps) * noise
 
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -140,9 +140,7 @@ def spaced_timesteps(scheduler: Scheduler, steps: int) -> list[int]:
         raise RequestError(f"steps must be 1 to {len(scheduler.alphas_cumprod)}, but are {steps}")
     spaced = _like(scheduler)
     spaced.set_timesteps(steps)
-    return spaced.timesteps[
-        :steps
-    ].tolist()  # trailing adds a last -1 for 62 numbers, 61 the first: numpy.arange rounds
+    return spaced.timesteps[:steps].tolist()  # numpy.arange rounds: for 62 numbers of steps trailing adds a last -1
 
 
 def respaced(scheduler: Scheduler, timesteps: Sequence[int]) -> Scheduler:

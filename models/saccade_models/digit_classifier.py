@@ -41,7 +41,7 @@ class DigitClassifier(nn.Sequential):
 
 
 def train_classifier(digits: Tensor, labels: Tensor, *, epochs: int = EPOCHS, seed: int = 0) -> DigitClassifier:
-    """A classifier of ``digits`` (N, 1, 28, 28), each turned, shifted and scaled a little every time it is seen."""
+    """A classifier of ``digits`` (N, 1, 28, 28), augmented anew every time it is seen."""
     torch.manual_seed(seed)
     network = DigitClassifier().train()
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
@@ -49,7 +49,7 @@ def train_classifier(digits: Tensor, labels: Tensor, *, epochs: int = EPOCHS, se
     for epoch in tqdm(range(epochs), desc="classifier"):
         for number, chosen in enumerate(torch.randperm(len(digits)).chunk(count)):
             run_folder.set_learning_rate(optimizer, LEARNING_RATE, epoch * count + number, epochs * count, warmup=20)
-            loss = functional.cross_entropy(network(shaken(digits[chosen])), labels[chosen])
+            loss = functional.cross_entropy(network(augmented(digits[chosen])), labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -63,12 +63,12 @@ def probabilities(classifier: nn.Module, digits: Tensor) -> Tensor:
 
 
 def accuracy(classifier: nn.Module, digits: Tensor, labels: Tensor) -> float:
-    """The share that it is right on."""
+    """The share of digits (N, 1, 28, 28) whose labels (N,) it predicts."""
     return (probabilities(classifier, digits).argmax(dim=1) == labels).float().mean().item()
 
 
-def shaken(digits: Tensor) -> Tensor:
-    """Digits turned by up to 10 degrees, shifted by up to two pixels and scaled by up to a tenth; black comes in."""
+def augmented(digits: Tensor) -> Tensor:
+    """Digits (N, 1, 28, 28) turned, shifted and scaled by at most 10 degrees, two pixels and a tenth, on black."""
     turn, across, down, growth = 2 * torch.rand(4, len(digits)) - 1
     scale = 1 + LARGEST_GROWTH * growth
     cosine, sine = scale * (LARGEST_TURN * turn).cos(), scale * (LARGEST_TURN * turn).sin()

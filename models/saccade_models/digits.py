@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,16 @@ from saccade.errors import CheckError, RequestError
 from saccade.machine import processor
 from saccade_models.diffusion import PARAMETERISATIONS, SCHEDULES
 from saccade_models.digit_classifier import DigitClassifier, accuracy, train_classifier
-from saccade_models.digit_report import SAMPLERS, Findings, Generator, Sampler, check_controls, new_judge, report, table
+from saccade_models.digit_report import (
+    SAMPLERS,
+    DiffusionModel,
+    Findings,
+    Sampler,
+    check_controls,
+    new_judge,
+    report,
+    table,
+)
 from saccade_models.mnist import Digits, read_digits, split
 from saccade_models.torch_files import read_torch_file
 from saccade_models.train import run_folder
@@ -72,12 +81,14 @@ def main(
     best = train(config, out, resume=resume, compiled=compiled, time_limit_s=limit_s, device=device)
     found, about = judge_run(config, out, count=samples, device=device)
     document = {"val_explained": best, **about, "findings": [asdict(one) for one in found]}
-    (out / "report.json").write_text(json.dumps(document, indent=2) + "\n")
+    unfinished = out / "report.tmp"
+    unfinished.write_text(json.dumps(document, indent=2) + "\n")
+    unfinished.replace(out / "report.json")
     if as_json:
         emit_json(document)
     else:
         click.echo(f"explained {best:.4f} of the target on held-out digits; samples and report.json in {out}")
-        click.echo(table(found))
+        click.echo(f"{table(found)}\ndistances: to the nearest training digit, RMS over pixels in grey levels")
     check_controls(found)
 
 
@@ -95,11 +106,10 @@ def judge_run(
     network = new_network(config).eval()
     run_folder.begin_with(network, out / "best.safetensors")
     judge = new_judge(classifier, states(training), states(held_out))
-    generator = Generator(network.to(device), config.schedule, config.parameterisation)
-    found = report(
-        generator, judge, states(held_out), out, samplers=samplers, count=count, seed=config.seed, device=device
-    )
+    model = DiffusionModel(network.to(device), config.schedule, config.parameterisation)
+    found = report(model, judge, states(held_out), out, samplers=samplers, count=count, seed=config.seed, device=device)
     about = {
+        "config": asdict(replace(config, data=Path(config.data).name)),
         "epochs": read_torch_file(out / "last.pt")["epoch"],
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "classifier_accuracy": is_right,
@@ -116,6 +126,7 @@ def _classifier(training: Digits, held_out: Digits, path: Path, seed: int) -> tu
         run_folder.begin_with(classifier, path)
     else:
         classifier = train_classifier(states(training), _labels(training), seed=seed)
+    # Its training ends after a fixed number of epochs: nothing was chosen by the held-out digits.
     is_right = accuracy(classifier, states(held_out), _labels(held_out))
     if is_right < LEAST_ACCURACY:
         raise CheckError(

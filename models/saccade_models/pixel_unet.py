@@ -26,10 +26,10 @@ class PixelUNet(nn.Module):
 
     What the output says, noise, image or velocity, is for ``saccade_models.diffusion`` to decide. It begins as zero.
     ``widths`` are the channels at half and at quarter size, multiples of 8; ``blocks`` how many residual blocks the
-    encoder and the decoder have. 0.93 M parameters as it is.
+    encoder and the decoder have. As it is, 0.94 M parameters and 0.135 GFLOP for an image of 28x28.
     """
 
-    def __init__(self, channels: int = 1, widths: tuple[int, int] = (64, 112), blocks: int = 2) -> None:
+    def __init__(self, channels: int = 1, widths: tuple[int, int] = (48, 128), blocks: int = 2) -> None:
         super().__init__()
         fine, coarse = widths
         self.embedding = nn.Sequential(
@@ -59,7 +59,10 @@ class PixelUNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, each after a norm and SiLU, added to what came in; time shifts the first one's result."""
+    """A residual block: features (N, width, H, W) and the time's embedding (N, 128) to features.
+
+    Two convolutions, each after a norm and SiLU; time shifts the first one's result.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -75,18 +78,18 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every position asks every other one, in one head, added to what came in."""
+    """Self-attention over all positions of (N, width, H, W), in one head, added to what came in."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(_GROUPS, width)
-        self.asked = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
 
     def forward(self, features: Tensor) -> Tensor:
         positions = self.norm(features).flatten(2).transpose(1, 2)
-        queries, keys, values = self.asked(positions).chunk(3, dim=-1)
-        found = self.answer(functional.scaled_dot_product_attention(queries, keys, values))
+        queries, keys, values = self.queries_keys_values(positions).chunk(3, dim=-1)
+        found = self.projection(functional.scaled_dot_product_attention(queries, keys, values))
         return features + found.transpose(1, 2).reshape(features.shape)
 
 

@@ -40,14 +40,14 @@ class Config:
     data: str
     schedule: str = "linear"
     parameterisation: str = "epsilon"
-    widths: tuple[int, int] = (64, 112)
+    widths: tuple[int, int] = (48, 128)
     blocks: int = 2
     epochs: int = 60
-    batch: int = 128
+    batch: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.0
     warmup_steps: int = 100
-    averaging: float = 0.999
+    averaging: float = 0.998
     score_every: int = 5
     bfloat16: bool = False
     seed: int = 0
@@ -124,7 +124,7 @@ def _run_epoch(
 
 
 def diffusion_loss(network: Network, process: ForwardProcess, clean: Tensor, bfloat16: bool = False) -> Tensor:
-    """The mean squared error of what the network says at random timesteps, all as likely."""
+    """The mean squared error on ``clean`` (N, C, H, W), each at a timestep drawn uniformly."""
     timesteps, noise = torch.randint(TIMESTEPS, (len(clean),), device=clean.device), torch.randn_like(clean)
     with torch.autocast(clean.device.type, torch.bfloat16, enabled=bfloat16):
         output = network(process.state_at(clean, noise, timesteps), timesteps)
@@ -149,7 +149,8 @@ def _keep_best(
 def score(network: Network, process: ForwardProcess, clean: Tensor) -> float:
     """The share of the target's square that the network explains, at the same timesteps and noise at every call.
 
-    1 is perfect, 0 what a network scores that says nothing; for the noise it is one minus the loss, nearly.
+    ``clean`` is (N, C, H, W), at evenly spaced timesteps. 1 is perfect, 0 what a network scores that says nothing; for
+    the noise it is one minus the loss, nearly.
     """
     timesteps = torch.arange(len(clean), device=clean.device) * TIMESTEPS // len(clean)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)).to(clean.device)

@@ -76,11 +76,13 @@ def test_tables_hold_the_known_numbers(schedule: str, golden: dict[int, float]) 
 def test_the_forward_process_is_diffusers_own(schedule: str, theirs: DDPMScheduler) -> None:
     process, timesteps = forward_process(schedule, "v"), torch.tensor([0, 250, 700, 999])
     torch.testing.assert_close(process.signal.double() ** 2, theirs.alphas_cumprod.double(), rtol=1e-6, atol=0)
-    state = process.state_at(clean(), noise(), timesteps)
-    torch.testing.assert_close(state, theirs.add_noise(clean(), noise(), timesteps))
-    target = process.target(clean(), noise(), timesteps)
-    torch.testing.assert_close(target, theirs.get_velocity(clean(), noise(), timesteps))
-    assert not torch.allclose(state, theirs.add_noise(clean(), noise(), timesteps.flip(0)), atol=0.1)
+    state, target = (of(clean(), noise(), timesteps) for of in (process.state_at, process.target))
+    wanted = theirs.add_noise(clean(), noise(), timesteps)  # type: ignore[arg-type]
+    velocity = theirs.get_velocity(clean(), noise(), timesteps)  # type: ignore[arg-type]
+    torch.testing.assert_close(state, wanted)
+    torch.testing.assert_close(target, velocity)
+    assert not torch.allclose(state, wanted.flip(0), atol=0.1)
+    assert not torch.allclose(target, velocity.flip(0), atol=0.1)
 
 
 @every_schedule
@@ -129,6 +131,7 @@ def test_even_ddim_is_diffusers_own_loop(parameterisation: str, clip: bool, step
         output = some_network(state, timestep.expand(len(state)))
         state = scheduler.step(output, timestep, state, use_clipped_model_output=True).prev_sample  # type: ignore[call-arg]
     torch.testing.assert_close(mine, state, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(sample(some_network, scheduler, SHAPE, steps, seeded(1)), state, atol=0.01)
 
 
 @every_parameterisation
@@ -147,6 +150,7 @@ def test_ddpm_at_chosen_timesteps_is_diffusers_own_loop(parameterisation: str, t
     # diffusers' own adds noise of the variance 1e-20 to an image whose last timestep is not 0.
     state = scheduler.step(some_network(state, last.expand(len(state))), last, state).prev_sample  # type: ignore[union-attr]
     torch.testing.assert_close(mine, state, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(sample(some_network, scheduler, SHAPE, timesteps, seeded(1)), state, atol=0.01)
 
 
 def ddim_by_formula(network: Network, schedule: str, parameterisation: str, timesteps: Sequence[int]) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from saccade.errors import CheckError, DatasetError, RequestError
 from saccade_models.diffusion import PARAMETERISATIONS, forward_process
 from saccade_models.pixel_unet import PixelUNet
-from saccade_models.train.generation import Config, new_network, read_states, score, train
+from saccade_models.train.generation import Config, diffusion_loss, new_network, read_states, score, train
 
 pytestmark = pytest.mark.torch
 
@@ -84,6 +84,45 @@ def test_a_network_that_says_all_scores_1_and_one_that_says_nothing_0(folder: Pa
     assert score(says_all, process, digits) == pytest.approx(1, abs=1e-5)
     assert score(lambda state, _: torch.zeros_like(state), process, digits) == 0
     assert score(PixelUNet(widths=(8, 8), blocks=1), process, digits) == 0  # untrained
+
+
+@pytest.mark.parametrize("parameterisation", PARAMETERISATIONS)
+def test_the_loss_is_none_for_a_network_that_says_all(folder: Path, parameterisation: str) -> None:
+    process, digits = forward_process("linear", parameterisation), read_states(folder)[0]
+    seen: list[Tensor] = []
+
+    def says_all(state: Tensor, timesteps: Tensor) -> Tensor:
+        seen.append(timesteps)
+        signal, left = (table[timesteps][:, None, None, None] for table in (process.signal, process.noise))
+        return process.target(digits, (state - signal * digits) / left, timesteps)
+
+    torch.manual_seed(0)
+    assert diffusion_loss(says_all, process, digits).item() == pytest.approx(0, abs=1e-6)
+    assert diffusion_loss(lambda state, times: says_all(state, times) + 0.5, process, digits).item() == pytest.approx(
+        0.25, rel=1e-3
+    )
+    assert seen[0].unique().numel() > 0.9 * len(digits)  # each has a timestep of its own, and all are drawn from
+    assert seen[0].min() < 50
+    assert seen[0].max() > 950
+
+
+def test_gradients_in_mixed_precision_point_where_those_in_full_do(folder: Path) -> None:
+    process, digits = forward_process("linear", "epsilon"), read_states(folder)[0]
+    torch.manual_seed(0)
+    network = PixelUNet(widths=(16, 16), blocks=1)
+    torch.nn.init.normal_(network.head[-1].weight, std=0.05)  # type: ignore[arg-type]  # it begins as zero
+
+    def gradient(seed: int, bfloat16: bool) -> Tensor:
+        torch.manual_seed(seed)
+        network.zero_grad()
+        diffusion_loss(network, process, digits, bfloat16).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None])
+
+    full, mixed, other = (gradient(*arguments) for arguments in ((0, False), (0, True), (1, False)))
+    along = torch.cosine_similarity(full, mixed, dim=0)
+    assert not torch.equal(full, mixed)
+    assert along > 0.99
+    assert torch.cosine_similarity(full, other, dim=0) < along
 
 
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
