@@ -56,3 +56,9 @@ def shipped_bundle() -> Path:
 def plates_bundle() -> Path:
     """The ready-made licence plate detector."""
     return ROOT / "models" / "bundles" / "plates.saccade"
+
+
+@pytest.fixture(scope="session")
+def denoise_bundle() -> Path:
+    """The ready-made denoiser in 1, 2 and 4 steps."""
+    return ROOT / "models" / "bundles" / "denoise.saccade"

@@ -54,7 +54,7 @@ def _restore_plan(options: Options) -> RestorePlan:
         raise RequestError(f"--overlap must be below half of --tile {tiling.size}, but is {tiling.overlap}")
     spec = restore_spec(
         options["mode"] or "denoise",
-        {str(steps): bridge_table(steps) for steps in _steps(options["steps"] or "1,2,4")},
+        {str(steps): bridge_table(steps) for steps in _steps(_default(options["steps"], "1,2,4"))},
         channel_order=options["color"] or "rgb",
         multiple=_default(options["multiple"], 8),
         sigma_range=options["sigma_range"],
@@ -66,12 +66,13 @@ def _restore_plan(options: Options) -> RestorePlan:
 
 
 def _steps(text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and 1 <= int(part) <= MAX_STEPS for part in parts) or len(parts) > MAX_FORMS:
+    parts = [part.strip() for part in text.split(",")]
+    numbers = {int(part) for part in parts if part.isdecimal() and len(part) < 4}
+    if len(parts) > MAX_FORMS or len(numbers) < len(set(parts)) or not numbers <= set(range(1, MAX_STEPS + 1)):
         raise RequestError(
-            f"--steps must be up to {MAX_FORMS} numbers from 1 to {MAX_STEPS}, such as 1,2,4, but got {text!r}"
+            f"--steps must be up to {MAX_FORMS} numbers from 1 to {MAX_STEPS}, such as 1,2,4, but got {text[:40]!r}"
         )
-    return sorted({int(part) for part in parts})
+    return sorted(numbers)
 
 
 def _segment_plan(options: Options) -> SegmentPlan:

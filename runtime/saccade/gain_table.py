@@ -1,7 +1,7 @@
 """What a camera's noise is at each of its gains, from a table that was measured once, with a chart or in the dark.
 
-A table is JSON: ``{"gains": [{"gain": 100, "sigma": 1.4, "shot": 0.05}, …]}``. ``gain`` is the camera's own setting, ISO
-or a factor; the variance of noise in squared grey levels is sigma**2 + shot * grey level.
+A table is JSON: ``{"gains": [{"gain": 100, "sigma": 1.4, "shot": 0.05}, …]}``. ``gain`` is the camera's own setting,
+ISO or a factor; the variance of noise in squared grey levels is sigma**2 + shot * grey level.
 """
 
 from __future__ import annotations

@@ -51,7 +51,10 @@ class OnnxRuntimeEngine:
         """On the CPU there is nothing to overlap: the work is done here, and ``wait`` hands it over."""
         if self._session is None:
             raise EngineError("the engine is closed; open the bundle again")
-        binding, arrays = self._buffers.get(inputs, outputs)
+        try:
+            binding, arrays = self._buffers.get(inputs, outputs)
+        except RuntimeError as error:
+            raise EngineError(f"onnxruntime cannot give {', '.join(outputs)}: {_first_line(error)}") from error
         values = [(name, self._value(name, array)) for name, array in inputs.items()]
         for name, value in values:
             binding.bind_ortvalue_input(name, value)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.engines.base import Array, Engine, EngineInfo
-from saccade.errors import RequestError
+from saccade.errors import EngineError, RequestError
 from saccade.results import Origin, Restoration, Timing
 from saccade.spec import PixelFormat, RestoreSpec, Variant
 from saccade.tasks.frame_task import is_batch
@@ -46,6 +46,7 @@ class RestoreTask:
         self._chosen = self._variants[0]
         self._results: list[Restoration] | None = None
         self._next_id = 0
+        self._is_closed = False
         self._info = self._form(self._chosen, self._steps_of(self._chosen)[0]).describe()
 
     @property
@@ -104,10 +105,13 @@ class RestoreTask:
         ``CameraNoise``. Noise is measured where it is "measured", the default of most denoisers, or "tiles": locally.
         ``mask`` (H, W) is true in holes. ``steps``: one of ``self.steps``; more steps give more texture and more error.
         "auto" takes one. ``tile`` is the side in pixels from which frames are cut into tiles, 0 for never. ``seed``
-        decides the noise that holes are filled with. A "low-light" bundle lifts light u in 0..1 to (``gain`` * u) ** ``gamma``;
-        without a gain, to the exposure that the bundle wants. ``shot`` is how much variance of noise a grey level of
-        light adds to that of sigma. Raises ``FrameError`` for a frame or mask, ``RequestError`` for the rest.
+        decides the noise that holes are filled with. A "low-light" bundle lifts light u in 0..1 to
+        (``gain`` * u) ** ``gamma``; without a gain, to the exposure that the bundle wants. ``shot`` is how much
+        variance of noise a grey level of light adds to that of sigma. Raises ``FrameError`` for a frame or mask,
+        ``EngineError`` for a task that is closed, ``RequestError`` for the rest.
         """
+        if self._is_closed:
+            raise EngineError("the task is closed; open the bundle again")
         started = time.perf_counter_ns()
         asked = Asked(sigma, mask, steps, tile, seed, gain, gamma, shot)
         job = prepare_job(self.spec, frame, asked, pixel_format or self.pixel_format, self.entries, self.steps)
@@ -154,6 +158,7 @@ class RestoreTask:
         for form in self._forms.values():
             form.close()
         self._forms.clear()
+        self._is_closed = True
 
     def __enter__(self) -> RestoreTask:
         return self

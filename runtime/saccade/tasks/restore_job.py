@@ -66,7 +66,7 @@ class Job:
         """(N,): whether a frame is worked on. In the dead zone it stays as it is."""
         if not self.spec.takes_sigma or self.spec.light is not None:
             return np.ones(len(self.frames), np.bool_)
-        return self.sigma > self.spec.dead_zone
+        return self.level.reshape(len(self.frames), -1).max(axis=1) > self.spec.dead_zone
 
     def inputs(self, row: Span, column: Span) -> dict[str, Array]:
         """What the graph takes of the frames that are worked on, one tile of each, padded to what it halves."""
@@ -101,8 +101,12 @@ def prepare_job(
     order = CHANNEL_ORDERS[declared == f"{spec.image.channel_order}24"]
     side = _check_tile(spec, asked.tile)
     number = _check_steps(asked.steps, steps)
-    if asked.mask is not None and not spec.takes_mask:
-        raise RequestError(f"a mask was given, but this bundle's mode is {spec.mode}; leave it out")
+    for name, is_given, is_taken in (
+        ("mask", asked.mask is not None, spec.takes_mask),
+        ("sigma", asked.sigma is not None, spec.takes_sigma),
+    ):
+        if is_given and not is_taken:
+            raise RequestError(f"a {name} was given, but this bundle's mode is {spec.mode}; leave it out")
     if spec.takes_mask:
         used, level = np.full(len(frames), np.nan, np.float32), _hole_map(asked.mask, frames.shape)
         noise = hole_noise(frames.shape, spec, asked.seed)
@@ -114,7 +118,11 @@ def prepare_job(
 
 def hole_noise(shape: tuple[int, ...], spec: RestoreSpec, seed: int) -> Floats:
     """What holes of frames of this shape (N, H, W, 3) are filled with before the first step, in units of the state."""
-    return np.random.default_rng(seed).standard_normal(shape, np.float32) * np.float32(spec.hole_spread)
+    if type(seed) is not int or seed < 0:
+        raise RequestError(f"seed must be a whole number from 0 on, but is {seed!r}")
+    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    noise *= np.float32(spec.hole_spread)
+    return noise
 
 
 def _check_tile(spec: RestoreSpec, tile: int | None) -> int:
@@ -127,17 +135,15 @@ def _check_tile(spec: RestoreSpec, tile: int | None) -> int:
 def _check_steps(asked: Steps, steps: Sequence[int]) -> int:
     if asked == "auto":
         return STEPS_IF_KNOWN if STEPS_IF_KNOWN in steps else steps[0]
-    if asked not in steps:
+    if isinstance(asked, bool | float | str) or asked not in steps:  # True is 1, and so is 1.0
         choices = ", ".join(map(str, steps))
         raise RequestError(f"{asked} steps were asked for, but this bundle carries {choices}; or pass 'auto'")
-    return asked
+    return int(asked)
 
 
 def _sigma(spec: RestoreSpec, frames: Array, sigma: Sigma) -> tuple[Floats, Floats]:
     """The sigma of each frame, (N,), and its map (N, 1, 1, 1) or (N, 1, H, W)."""
     if not spec.takes_sigma:
-        if sigma is not None:
-            raise RequestError(f"a sigma was given, but this bundle's mode is {spec.mode}; leave it out")
         return np.full(len(frames), np.nan, np.float32), np.ones((len(frames), 1, 1, 1), np.float32)
     asked = spec.sigma if sigma is None else sigma
     if isinstance(asked, CameraNoise):

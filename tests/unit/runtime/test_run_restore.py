@@ -1,0 +1,403 @@
+"""``saccade run`` on restoration bundles: what is kept, what is asked for, and that a refusal leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from tests.commands import Called, call
+from tests.hostile.test_bundles import with_manifest
+from tests.tiny import TinyBridge, save_weights, seeded
+
+import saccade
+from saccade.errors import FrameError, RequestError
+from saccade_export.contract import restore_spec
+from saccade_export.exporting import ExportRequest, export_bundle
+from saccade_export.restoration import RestorePlan
+from saccade_export.source import NetworkRequest
+from saccade_export.step_tables import bridge_table
+
+pytestmark = pytest.mark.torch
+
+Pixels = npt.NDArray[np.uint8]
+Capture = pytest.CaptureFixture[str]
+Run = Callable[..., Called]
+
+SIZE_HW = (72, 104)
+SCENES = "scenes:seed=3,frames=3,size=96x64"
+
+
+def noisy(seed: int = 1, size_hw: tuple[int, int] = SIZE_HW) -> Pixels:
+    random = np.random.default_rng(seed)
+    coarse = random.integers(40, 216, (size_hw[0] // 8, size_hw[1] // 8, 3))
+    image = np.kron(coarse, np.ones((8, 8, 1))) + random.normal(0, 15, (*size_hw, 3))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def holes(size_hw: tuple[int, int] = SIZE_HW) -> Pixels:
+    mask = np.zeros(size_hw, np.uint8)
+    mask[10:30, 20:50] = 255
+    return mask
+
+
+def save(path: Path, image: Pixels) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def picture(path: Path) -> Pixels:
+    return np.array(Image.open(path))
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def files_in(folder: Path) -> list[str]:
+    """Every file, hidden ones too: what is half-written would be among them."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def inpainter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network that fills holes, in one step."""
+    folder = tmp_path_factory.mktemp("inpaint")
+    weights = save_weights(seeded(TinyBridge), folder / "w.safetensors")
+    plan = RestorePlan(restore_spec("inpaint", {"1": bridge_table(1)}))
+    request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), plan, "inpaint")
+    return export_bundle(request, folder / "inpaint.saccade").bundle.path
+
+
+@pytest.fixture(scope="module")
+def deblurrer(tiny_restorer_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The denoiser, called a deblurrer: its sigma cannot be measured."""
+    target = tmp_path_factory.mktemp("deblur") / "deblur.saccade"
+    return with_manifest(tiny_restorer_bundle, target, lambda m: m["task"].update(mode="deblur", sigma=20.0))
+
+
+@pytest.fixture
+def run(capfd: Capture, tiny_restorer_bundle: Path, tmp_path: Path) -> Run:
+    """Run a restorer, the tiny denoiser if none is given, on one saved frame into ``out``."""
+    source = save(tmp_path / "street.png", noisy())
+
+    def run_with(*options: str | Path, bundle: Path = tiny_restorer_bundle) -> Called:
+        files = ("--source", source, "-o", tmp_path / "out")
+        return call(capfd, "run", bundle, *files, "--threads", "1", "--device", "cpu", *options)
+
+    return run_with
+
+
+@pytest.fixture(scope="module")
+def task(tiny_restorer_bundle: Path) -> Iterator[saccade.RestoreTask]:
+    with saccade.open(tiny_restorer_bundle, device="cpu", threads=1) as opened:
+        assert isinstance(opened, saccade.RestoreTask)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def filler(inpainter: Path) -> Iterator[saccade.RestoreTask]:
+    with saccade.open(inpainter, device="cpu", threads=1) as opened:
+        assert isinstance(opened, saccade.RestoreTask)
+        yield opened
+
+
+def restored(bundle: Path, frame: Pixels, **asked: Any) -> saccade.Restoration:
+    with saccade.open(bundle, device="cpu", threads=1) as task:
+        result = task(frame, **asked)
+    assert isinstance(result, saccade.Restoration)
+    return result
+
+
+class TestWhatIsKept:
+    def test_an_image_gives_the_restored_one_and_a_line(
+        self, run: Run, tiny_restorer_bundle: Path, tmp_path: Path
+    ) -> None:
+        assert run().code == 0
+        expected = restored(tiny_restorer_bundle, noisy())
+        (line,) = lines_of(tmp_path / "out")
+        assert (line["name"], line["width"], line["height"], line["finite"]) == ("street", 104, 72, True)
+        assert (line["sigma"], line["steps"]) == (pytest.approx(expected.sigma, abs=1e-3), 1)
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected.image)
+
+    def test_before_and_after_lie_side_by_side(self, run: Run, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        assert run("--before-after", "--sigma", "25").code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        both = picture(tmp_path / "out" / name)
+        assert both.shape == (72, 208, 3)
+        expected = restored(tiny_restorer_bundle, noisy(), sigma=25.0).image
+        for kept, image in ((both[:, :104], noisy()), (both[:, 104:], expected)):
+            np.testing.assert_array_equal(kept[:40], image[:40])  # below are words
+
+    def test_json_is_one_document(self, run: Run, tmp_path: Path) -> None:
+        called = run("--json", "--sigma", "20", "--steps", "4")
+        assert called.code == 0
+        assert (called.document["frames"], called.document["not_finite"]) == (1, 0)
+        assert called.document["variant"] == "fp32-cpu-n4"
+        assert called.document["faults"] == []
+        assert all(Path(path).exists() for path in called.document["files"])
+        assert lines_of(tmp_path / "out")[0]["steps"] == 4
+
+    def test_a_video_gives_a_video(self, capfd: Capture, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        arguments = ("--source", SCENES, "-o", tmp_path / "out", "--sigma", "20", "--json")
+        called = call(capfd, "run", tiny_restorer_bundle, *arguments)
+        assert called.code == 0
+        assert [line["steps"] for line in lines_of(tmp_path / "out")] == [1, 1, 1]
+        (video,) = (path for path in called.document["files"] if path.endswith(".mp4"))
+        with av.open(video) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 3
+
+    def test_holes_are_filled(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
+        mask = save(tmp_path / "mask.png", holes())
+        assert run("--mask", mask, bundle=inpainter).code == 0
+        (line,) = lines_of(tmp_path / "out")
+        assert (line["sigma"], line["steps"]) == (None, 1)
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        found = picture(tmp_path / "out" / name)
+        np.testing.assert_array_equal(found[holes() == 0], noisy()[holes() == 0])
+        assert not np.array_equal(found[holes() > 0], noisy()[holes() > 0])
+
+
+class TestWhatIsAskedFor:
+    @pytest.mark.parametrize(
+        ("options", "asked"),
+        [
+            (("--sigma", "31.5"), {"sigma": 31.5}),
+            (("--sigma", "measured"), {"sigma": "measured"}),
+            (("--sigma", "tiles"), {"sigma": "tiles"}),
+            (("--sigma", "20", "--steps", "2"), {"sigma": 20.0, "steps": 2}),
+            (("--sigma", "20", "--steps", "auto"), {"sigma": 20.0, "steps": 1}),
+            (("--sigma", "20", "--tile", "97"), {"sigma": 20.0, "tile": 97}),
+            (("--sigma", "20", "--tile", "0"), {"sigma": 20.0, "tile": 0}),
+            (("--sigma", "0"), {"sigma": 0.0}),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+    )
+    def test_options_are_those_of_the_task(
+        self, run: Run, tiny_restorer_bundle: Path, tmp_path: Path, options: tuple[str, ...], asked: dict[str, Any]
+    ) -> None:
+        assert run(*options).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        expected = restored(tiny_restorer_bundle, noisy(), **asked)
+        np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected.image)
+        assert lines_of(tmp_path / "out")[0]["steps"] == expected.steps
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            (("--sigma", "61"), "--sigma must be 0 to 60"),
+            (("--sigma", "-1"), "--sigma must be 0 to 60"),
+            (("--sigma", "nan"), "--sigma must be 0 to 60"),
+            (("--sigma", "inf"), "--sigma must be 0 to 60"),
+            (("--sigma", "loud"), "--sigma must be a number, measured or tiles"),
+            (("--sigma", ""), "--sigma must be a number, measured or tiles"),
+            (("--steps", "3"), "--steps 3 was asked for, but this bundle carries 1, 2, 4"),
+            (("--steps", "0"), "--steps 0 was asked for"),
+            (("--steps", "-1"), "--steps must be a number or auto"),
+            (("--steps", "1.5"), "--steps must be a number or auto"),
+            (("--steps", "9" * 5000), "--steps must be a number or auto"),
+            (("--variant", "fp32-cpu-n2", "--steps", "4"), "carries 2"),
+            (("--variant", "fp32-cpu-n2-float32"), "takes float32 frames"),
+            (("--tile", "96"), "--tile must be 0, for none, or above 96"),
+            (("--tile", "-1"), "--tile"),
+            (("--tile", "many"), "--tile"),
+            (("--conf", "0.5"), "--conf is for detection, but this bundle's task is restoration"),
+            (("--blur", "plate"), "--blur is for detection"),
+            (("--class-maps",), "--class-maps is for segmentation"),
+        ],
+        ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+    )
+    def test_what_does_not_fit_is_code_2_before_anything_is_written(
+        self, run: Run, tmp_path: Path, options: tuple[str, ...], reason: str
+    ) -> None:
+        called = run(*options)
+        assert (called.code, called.out) == (2, "")
+        assert reason in called.err
+        as_json = run(*options, "--json")
+        assert as_json.code == as_json.document["exit_code"] == 2
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["street.png"]
+
+    def test_a_mask_is_for_holes_alone(self, run: Run, tmp_path: Path) -> None:
+        mask = save(tmp_path / "mask.png", holes())
+        called = run("--mask", mask, "--json")
+        assert called.code == called.document["exit_code"] == 2
+        assert "--mask: this bundle's mode is denoise, which takes none" in called.document["error"]["message"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.png", "street.png"]
+
+    @pytest.mark.parametrize(
+        "options", [(), ("--sigma", "0"), ("--sigma", "measured")], ids=["no mask", "0", "measured"]
+    )
+    def test_holes_need_a_mask_and_no_sigma(
+        self, run: Run, inpainter: Path, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        mask = ("--mask", save(tmp_path / "mask.png", holes())) if options else ()
+        called = run(*options, *mask, "--json", bundle=inpainter)
+        assert called.code == called.document["exit_code"] == 2
+        assert ("mode is inpaint; leave it out" if options else "--mask") in called.document["error"]["message"]
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("how", ["measured", "tiles"])
+    def test_a_blur_is_not_measured(self, run: Run, deblurrer: Path, tmp_path: Path, how: str) -> None:
+        called = run("--sigma", how, bundle=deblurrer)
+        assert (called.code, called.out) == (2, "")
+        assert "mode deblur needs a number" in called.err
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("content", [None, b"", b"not a picture"], ids=["absent", "empty", "text"])
+    def test_a_mask_that_cannot_be_read_is_code_3(
+        self, run: Run, inpainter: Path, tmp_path: Path, content: bytes | None
+    ) -> None:
+        if content is not None:
+            (tmp_path / "mask.png").write_bytes(content)
+        called = run("--mask", tmp_path / "mask.png", bundle=inpainter)
+        assert (called.code, called.out) == (3, "")
+        assert "mask.png cannot be read as an image" in called.err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_mask_of_another_size_leaves_no_file(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
+        mask = save(tmp_path / "mask.png", holes((104, 72)))
+        called = run("--mask", mask, "--json", bundle=inpainter)
+        assert called.code == called.document["exit_code"] == 2
+        assert "a mask must be bool or uint8 of the frame's 72x104" in called.document["error"]["message"]
+        assert files_in(tmp_path) == ["mask.png", "street.png"]
+
+    def test_a_mask_that_fits_the_first_frame_alone_leaves_what_was_done(
+        self, capfd: Capture, inpainter: Path, tmp_path: Path
+    ) -> None:
+        save(tmp_path / "in" / "a.png", noisy(1))
+        save(tmp_path / "in" / "b.png", noisy(2, (80, 80)))
+        mask = save(tmp_path / "mask.png", holes())
+        called = call(
+            capfd,
+            "run",
+            inpainter,
+            "--source",
+            tmp_path / "in",
+            "-o",
+            tmp_path / "out",
+            "--mask",
+            mask,
+            "--contact-sheet",
+        )
+        assert called.code == 2
+        assert [line["name"] for line in lines_of(tmp_path / "out")] == ["a"]
+        kept = files_in(tmp_path / "out")
+        assert len(kept) == 2
+        assert not any(".part" in name for name in kept)
+
+    @pytest.mark.parametrize(
+        "options", [("--sigma", "20"), ("--steps", "1"), ("--tile", "0"), ("--before-after",), ("--mask", "m.png")]
+    )
+    def test_options_of_restoration_do_not_fit_segmentation(
+        self, run: Run, tiny_bundle: Path, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        called = run(*options, bundle=tiny_bundle)
+        assert (called.code, called.out) == (2, "")
+        assert f"{options[0]} is for restoration, but this bundle's task is segmentation" in called.err
+        assert not (tmp_path / "out").exists()
+
+
+class TestCall:
+    """What the command line cannot ask."""
+
+    @pytest.mark.parametrize(
+        ("asked", "says"),
+        [
+            ({"sigma": float("inf")}, "must be 0 to 60 grey levels"),
+            ({"sigma": np.float32(60.5)}, "must be 0 to 60 grey levels"),
+            ({"sigma": np.full(SIZE_HW, np.nan)}, "must be 0 to 60 grey levels"),
+            ({"sigma": np.full(SIZE_HW, -1.0)}, "goes from -1 to -1"),
+            ({"sigma": np.full((SIZE_HW[1], SIZE_HW[0]), 20.0)}, "map of the frame's 72x104"),
+            ({"sigma": np.full((*SIZE_HW, 3), 20.0)}, "map of the frame's 72x104"),
+            ({"sigma": [20.0, 30.0]}, "map of the frame's 72x104"),
+            ({"sigma": "20"}, "'measured' or 'tiles'"),
+            ({"steps": 0}, "carries 1, 2, 4"),
+            ({"steps": "2"}, "carries 1, 2, 4"),
+            ({"steps": None}, "carries 1, 2, 4"),
+            ({"tile": 96}, "above 96 pixels"),
+            ({"tile": -128}, "tile must be 0"),
+            ({"mask": holes()}, "mode is denoise; leave it out"),
+            ({"pixel_format": "nv12"}, "takes rgb24, bgr24"),
+        ],
+    )
+    def test_what_a_denoiser_is_not_asked(self, task: saccade.RestoreTask, asked: dict[str, Any], says: str) -> None:
+        with pytest.raises(RequestError, match=says):
+            task(noisy(), **{"sigma": 20.0, **asked})
+
+    @pytest.mark.parametrize("steps", [2.0, True], ids=["fraction", "true"])
+    def test_steps_are_a_whole_number_in_every_form(self, tiny_restorer_bundle: Path, steps: Any) -> None:
+        for variant in ("auto", "fp32-cpu-stepwise"):
+            with saccade.open(tiny_restorer_bundle, variant=variant, device="cpu", threads=1) as opened:
+                assert isinstance(opened, saccade.RestoreTask)
+                with pytest.raises(RequestError, match="carries 1, 2, 4"):
+                    opened(noisy(), sigma=20.0, steps=steps)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_one_value_that_is_no_number_is_found(self, task: saccade.RestoreTask, value: float) -> None:
+        frame = noisy().astype(np.float32)
+        assert task(frame, sigma=20.0).finite
+        frame[71, 103, 2] = value
+        for given in (frame, [noisy().astype(np.float32), frame]):
+            with pytest.raises(FrameError, match="NaN or infinite"):
+                task(given, sigma=20.0)
+
+    def test_numbers_beyond_float32_are_told_not_raised(self, task: saccade.RestoreTask) -> None:
+        frame = np.full((64, 64, 3), 3e38, np.float32)
+        assert not task(frame, sigma=20.0, steps=4).finite
+        with pytest.raises(FrameError):
+            task(frame, sigma="measured")
+
+    def test_frames_of_a_batch_are_alike(self, task: saccade.RestoreTask) -> None:
+        with pytest.raises(FrameError, match="one type"):
+            task([noisy(), noisy().astype(np.float32)], sigma=20.0)
+        with pytest.raises(FrameError, match="size"):
+            task([noisy(), noisy(1, (80, 80))], sigma=20.0)
+
+    def test_a_refused_call_changes_nothing(self, task: saccade.RestoreTask) -> None:
+        before = task(noisy(), sigma=20.0)
+        with pytest.raises(RequestError):
+            task(noisy(), sigma=20.0, steps=3)
+        with pytest.raises(RequestError, match="without submit"):
+            task.wait()
+        after = task(noisy(), sigma=20.0)
+        np.testing.assert_array_equal(after.image, before.image)
+        assert after.origin.frame_id == before.origin.frame_id + 1
+
+    @pytest.mark.parametrize(
+        ("mask", "says"),
+        [
+            (None, "no mask was given"),
+            (holes((104, 72)), "of the frame's 72x104"),
+            (holes()[..., None], "of the frame's 72x104"),
+            (holes().astype(np.float32), "bool or uint8 .* but is float32"),
+            (holes().astype(np.int64), "bool or uint8 .* but is int64"),
+            ([[0, 1]], "numpy array"),
+        ],
+        ids=["missing", "turned", "channels", "float", "int", "list"],
+    )
+    def test_what_is_no_mask(self, filler: saccade.RestoreTask, mask: Any, says: str) -> None:
+        with pytest.raises(RequestError, match=says):
+            filler(noisy(), mask=mask)
+
+    def test_a_sigma_is_not_for_holes(self, filler: saccade.RestoreTask) -> None:
+        for sigma in (0.0, 20.0, "measured", np.zeros(SIZE_HW)):
+            with pytest.raises(RequestError, match="mode is inpaint; leave it out"):
+                filler(noisy(), mask=holes(), sigma=sigma)
+
+    def test_a_seed_is_a_whole_number_from_nothing_on(self, filler: saccade.RestoreTask) -> None:
+        with pytest.raises(RequestError, match="seed"):
+            filler(noisy(), mask=holes(), seed=-1)
+
+    def test_a_mask_without_holes_leaves_the_frame(self, filler: saccade.RestoreTask) -> None:
+        np.testing.assert_array_equal(filler(noisy(), mask=np.zeros(SIZE_HW, bool)).image, noisy())
+        assert not np.array_equal(filler(noisy(), mask=np.ones(SIZE_HW, bool)).image, noisy())
