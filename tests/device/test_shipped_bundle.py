@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,42 @@ import pytest
 import saccade
 from saccade import scenes
 from saccade.metrics import ConfusionMatrix
+from saccade.metrics.psnr import psnr
 from saccade.running import Outputs, run_source
 from saccade.sources import open_source
+from saccade.spec import Variant
 from saccade.verify import verify
 
 
-@pytest.mark.parametrize("name", ["shipped_bundle", "plates_bundle"])
+@pytest.mark.parametrize("name", ["shipped_bundle", "plates_bundle", "denoise_bundle"])
 def test_its_golden_frames_repeat_here(name: str, request: pytest.FixtureRequest) -> None:
     bundle = saccade.open_bundle(request.getfixturevalue(name))
     for variant in bundle.manifest.variants:
         with saccade.open(bundle, device="cpu", variant=variant.name) as task:
             assert all(check.passed for check in verify(bundle, task))
+
+
+def test_one_two_and_four_steps_share_their_weights(denoise_bundle: Path) -> None:
+    bundle = saccade.open_bundle(denoise_bundle)
+
+    def size(variants: Iterable[Variant]) -> int:
+        names = {name for variant in variants for name in (*variant.graphs.values(), *variant.weights)}
+        return sum(bundle.manifest.members[name].size for name in names)
+
+    variants = bundle.manifest.variants
+    assert {variant.parameters.get("steps") for variant in variants} == {1, 2, 4, None}
+    assert size(variants) <= 1.25 * size(v for v in variants if v.parameters.get("steps") == 1)
+
+
+def test_it_takes_the_noise_of_a_night(denoise_bundle: Path) -> None:
+    clean = scenes.render(1, 0, (180, 240)).image
+    noisy = np.clip(np.rint(clean + np.random.default_rng(0).normal(0, 20, clean.shape)), 0, 255).astype(np.uint8)
+    with saccade.open(denoise_bundle, device="cpu") as task:
+        assert isinstance(task, saccade.RestoreTask)
+        results = [task(noisy, steps=steps) for steps in (1, 2, 4)]
+    for result in results:
+        assert result.sigma == pytest.approx(20, abs=2.5)
+        assert psnr(np.asarray(result.image, np.uint8), clean) > psnr(noisy, clean) + 6
 
 
 def test_weights_on_disk_give_what_weights_in_memory_give(shipped_bundle: Path) -> None:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from saccade.evaluation import restore_report
 from saccade.evaluation.detect import DetectionEvaluation
+from saccade.evaluation.restore import RestorationEvaluation
+from saccade.evaluation.rows import aligned, number, shown
 from saccade.evaluation.segment import SegmentationEvaluation
 
-Evaluation = DetectionEvaluation | SegmentationEvaluation
+LabelledEvaluation = DetectionEvaluation | SegmentationEvaluation
+Evaluation = LabelledEvaluation | RestorationEvaluation
 
 
 def table(evaluation: Evaluation) -> list[str]:
-    """Lines of text: the scores, then the classes."""
+    """Lines of text: the scores, then the classes; a restorer's by level of degradation."""
+    if isinstance(evaluation, RestorationEvaluation):
+        return restore_report.table(evaluation)
     notes = _notes(evaluation)
-    rows = [(name, _shown(value), notes.get(name, "")) for name, value in evaluation.scores.items()]
-    return [*_aligned(rows), "", *_aligned(_class_rows(evaluation))]
+    rows = [(name, shown(value), notes.get(name, "")) for name, value in evaluation.scores.items()]
+    return [*aligned(rows), "", *aligned(_class_rows(evaluation))]
 
 
 def summary(evaluation: Evaluation) -> str:
     """What was scored and how long a frame took, in one line."""
+    if isinstance(evaluation, RestorationEvaluation):
+        return restore_report.summary(evaluation)
     speed = f"{evaluation.task_ms:.1f} ms from frame to result (mean)"
     if isinstance(evaluation, DetectionEvaluation):
         return f"{len(evaluation.found)} images, {evaluation.objects} objects, {speed}"
@@ -28,6 +36,8 @@ def summary(evaluation: Evaluation) -> str:
 
 def content(evaluation: Evaluation) -> dict[str, Any]:
     """All of it but boxes and pixels, for JSON: what is NaN is None."""
+    if isinstance(evaluation, RestorationEvaluation):
+        return restore_report.content(evaluation)
     shared: dict[str, Any] = {
         "scores": {name: number(value) for name, value in evaluation.scores.items()},
         "not_finite": evaluation.not_finite,
@@ -50,12 +60,7 @@ def content(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def number(value: float) -> float | None:
-    """``value`` as JSON can hold it."""
-    return value if math.isfinite(value) else None
-
-
-def _notes(evaluation: Evaluation) -> dict[str, str]:
+def _notes(evaluation: LabelledEvaluation) -> dict[str, str]:
     if isinstance(evaluation, SegmentationEvaluation):
         return {"miou": "mean over the classes that occur"}
     at = "" if math.isnan(evaluation.recall_confidence) else f", at confidence {evaluation.recall_confidence:.3f}"
@@ -68,18 +73,9 @@ def _notes(evaluation: Evaluation) -> dict[str, str]:
     }
 
 
-def _class_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+def _class_rows(evaluation: LabelledEvaluation) -> list[tuple[str, ...]]:
     if isinstance(evaluation, SegmentationEvaluation):
-        return [("class", "iou"), *((name, _shown(iou)) for name, iou in evaluation.class_iou.items())]
+        return [("class", "iou"), *((name, shown(iou)) for name, iou in evaluation.class_iou.items())]
     occurring = {name: count for name, count in evaluation.class_objects.items() if count}
-    rows = ((name, _shown(evaluation.class_ap[name]), str(count)) for name, count in occurring.items())
+    rows = ((name, shown(evaluation.class_ap[name]), str(count)) for name, count in occurring.items())
     return [("class", "ap", "objects"), *rows]
-
-
-def _shown(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -305,12 +305,12 @@ class TestRefusals:
     ) -> None:
         called = call(capfd, "eval", tiny_bundle, "--data", maps, *options)
         assert called.code == 2
-        assert f"{options[0]} is for detect bundles, but this is a segment bundle" in called.err
+        assert f"{options[0]} is for detection, but this bundle's task is segmentation" in called.err
 
     def test_and_the_other_way_round(self, capfd: Capture, tiny_detector_bundle: Path, boxes: Path) -> None:
         called = call(capfd, "eval", tiny_detector_bundle, "--data", boxes, "--split", "val")
         assert called.code == 2
-        assert "--split is for segment bundles" in called.err
+        assert "--split is for segmentation, but" in called.err
         called = call(capfd, "eval", tiny_detector_bundle, "--data", boxes, "--images", boxes / "images")
         assert called.code == 2
         assert "--images is for a COCO json" in called.err
