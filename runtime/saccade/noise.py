@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from saccade.cosines import cosine_basis
 from saccade.errors import FrameError, RequestError
 from saccade.frames import as_array, check_frame
 from saccade.manifest import MAX_SIZE
@@ -180,18 +181,11 @@ def _blocks(pixels: npt.NDArray[Any], ends: Sequence[int], grid_hw: tuple[int, i
 
 def _bands(block_hw: tuple[int, int]) -> tuple[Floats, Floats]:
     """The cosines of the middle and of the highest frequencies of a block: (n, pixels) each. A pixel has none."""
-    down, across = (_cosines(length) for length in block_hw)
+    down, across = (cosine_basis(length) for length in block_hw)
     frequency = np.add.outer(np.arange(block_hw[0]) / block_hw[0], np.arange(block_hw[1]) / block_hw[1]).ravel()
     cosines = np.kron(down, across)[np.argsort(frequency, kind="stable")[1:]].astype(np.float32)
     first, last = int(len(cosines) * LOW_SHARE), len(cosines) - math.ceil(len(cosines) * HIGH_SHARE)
     return cosines[first:last], cosines[last:]
-
-
-def _cosines(length: int) -> npt.NDArray[np.float64]:
-    """The orthonormal DCT-II of ``length`` samples: (frequency, sample)."""
-    frequency = np.arange(length)[:, None]
-    scale = np.sqrt(np.where(frequency == 0, 1, 2) / length)
-    return scale * np.cos(np.pi / length * frequency * (np.arange(length) + 0.5))
 
 
 def _coefficients(levels: Floats, cosines: Floats) -> Floats:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from saccade.cli.eval_outcome import Outcome, progress_bar
-from saccade.cli.options import Command, FiniteRange, restore_option
+from saccade.cli.options import Command, FiniteRange, parse_steps, restore_option
 from saccade.errors import RequestError
 from saccade.evaluation import RestorationEvaluation, evaluate_restoration
 from saccade.evaluation.clean_images import Sample, degraded_images, list_images, pair_up, paired_images
@@ -83,7 +83,7 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
     levels = _levels(spec, options)
     told = _told(spec, options, levels)
     entry = _entry(task, options)
-    steps = _steps(options.steps)
+    steps = parse_steps(options.steps)
     paths = list_images(data)[:limit]
     pairs = None if options.degraded is None else pair_up(paths, options.degraded, spec.scale)
 
@@ -166,9 +166,3 @@ def _entry(task: RestoreTask, options: RestoreOptions) -> str:
             f"add --entry {task.entries[0]}, or choose another --variant"
         )
     return entry
-
-
-def _steps(text: str) -> int | str:
-    if text != "auto" and not (text.isdecimal() and len(text) < 4):
-        raise RequestError(f"--steps must be a number or auto, but got {text!r}")
-    return text if text == "auto" else int(text)

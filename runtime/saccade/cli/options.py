@@ -113,6 +113,13 @@ def restore_options(command: Command) -> Command:
     return command
 
 
+def parse_steps(text: str) -> int | str:
+    """``--steps`` as a restorer takes it. Raises ``RequestError``."""
+    if text != "auto" and not (text.isdecimal() and len(text) < 4):
+        raise RequestError(f"--steps must be a number or auto, but got {text!r}")
+    return text if text == "auto" else int(text)
+
+
 def restore_option(name: str, **settings: Any) -> Callable[[Command], Command]:
     """An option for restoration bundles alone."""
     return click.option(name, cls=KindOption, kind="restore", **settings)

@@ -18,6 +18,7 @@ from saccade.cli.options import (
     detect_options,
     engine_options,
     json_option,
+    parse_steps,
     refuse_options_of_other_kinds,
     restore_options,
     segment_option,
@@ -112,7 +113,7 @@ def run(
     elif spec.kind == "restore":
         holes = None if mask is None else read_mask(mask)
         request = restore.RestoreRequest(
-            _sigma(sigma, gain_table, camera_gain), holes, _steps(steps), tile, gain, gamma, shot
+            _sigma(sigma, gain_table, camera_gain), holes, parse_steps(steps), tile, gain, gamma, shot
         )
     outputs = Outputs(
         output or _next_folder(Path("runs")),
@@ -165,12 +166,6 @@ def _sigma(text: str | None, table: Path | None, camera_gain: float | None) -> f
         return float(text)
     except ValueError as error:
         raise RequestError(f"--sigma must be a number, measured or tiles, but got {text!r}") from error
-
-
-def _steps(text: str) -> int | str:
-    if text != "auto" and not (text.isdecimal() and len(text) < 4):
-        raise RequestError(f"--steps must be a number or auto, but got {text!r}")
-    return text if text == "auto" else int(text)
 
 
 def _next_folder(parent: Path) -> Path:

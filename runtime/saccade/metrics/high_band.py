@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from saccade.cosines import cosine_basis
+
 Floats = npt.NDArray[np.float32]
 
 BLOCK = 8
@@ -67,8 +69,6 @@ def _high_band(image: npt.NDArray[Any]) -> Floats:
 
 def _cosines() -> Floats:
     """The band's part of the orthonormal DCT-II of a block, (48, pixels)."""
-    frequency = np.arange(BLOCK)
-    scale = np.sqrt(np.where(frequency == 0, 1, 2) / BLOCK)[:, None]
-    line = scale * np.cos(np.pi / BLOCK * frequency[:, None] * (np.arange(BLOCK) + 0.5))
+    frequency, line = np.arange(BLOCK), cosine_basis(BLOCK)
     is_high = np.maximum.outer(frequency, frequency).ravel() >= LOWEST
     return np.kron(line, line)[is_high].astype(np.float32)
