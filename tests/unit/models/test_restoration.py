@@ -116,8 +116,10 @@ class TestTraining:
         clean = torch.rand(4, 3, 16, 16)
         degraded = noise(clean)
         truth = degraded.image - clean
-        assert bridge_loss(lambda *_: truth, clean, degraded, 0.5) == 0
-        assert bridge_loss(lambda *_: truth * 0, clean, degraded, 0.5) > 0.01
+        for squared in (False, True):
+            config = Config(data="", squared=squared)
+            assert bridge_loss(lambda *_: truth, clean, degraded, config) == 0
+            assert bridge_loss(lambda *_: truth * 0, clean, degraded, config) > 0.001
 
     def test_muon_turns_a_step_into_an_orthogonal_one(self) -> None:
         torch.manual_seed(0)
