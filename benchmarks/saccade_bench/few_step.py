@@ -10,7 +10,6 @@ within one grey level before any is timed. They take turns, see ``turns``.
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from collections.abc import Callable
@@ -158,12 +157,13 @@ def _in_onnxruntime(network: Any, shape: tuple[int, ...], threads: int | None) -
 
     height, width, _ = shape
     example = (torch.zeros(1, 3, height, width), torch.ones(1, 1, height, width), torch.ones(1))
-    file = io.BytesIO()
-    torch.onnx.export(network, example, file, dynamo=True, input_names=["state", "map", "time"], verbose=False)
+    program: Any = torch.onnx.export(network, example, dynamo=True, input_names=["state", "map", "time"], verbose=False)
     options: Any = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
-    session: Any = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
     def run(state: Any, map_: Any, time: Any) -> Any:
         given = {"state": state.numpy(), "map": map_.numpy(), "time": time.float().numpy()}

@@ -6,6 +6,7 @@ ISO or a factor; the variance of noise in squared grey levels is sigma**2 + shot
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,9 @@ class GainTable:
         low, high = self.gains[0], self.gains[-1]
         if not low <= gain <= high:
             raise RequestError(f"the gain table goes from {low:g} to {high:g}, but the camera's gain is {gain:g}")
-        place, logarithms = np.log(gain), np.log(self.gains)
-        sigma, shot = (
-            float(np.interp(place, logarithms, [getattr(row, name) for row in self.noise]))
-            for name in ("sigma", "shot")
-        )
+        place, logarithms = math.log(gain), [math.log(each) for each in self.gains]
+        sigma = float(np.interp(place, logarithms, [row.sigma for row in self.noise]))
+        shot = float(np.interp(place, logarithms, [row.shot for row in self.noise]))
         return CameraNoise(sigma, shot)
 
 

@@ -69,7 +69,7 @@ def low_light(clean: Tensor) -> Degraded:
     quarter, a quarter of the frames has not been rounded to bytes.
     """
     count = len(clean)
-    gain = torch.exp(_uniform(count, *(math.log(end) for end in GAIN_RANGE), clean))
+    gain = torch.exp(_uniform(count, math.log(GAIN_RANGE[0]), math.log(GAIN_RANGE[1]), clean))
     gamma = _uniform(count, *GAMMA_RANGE, clean)
     most = LARGEST_SIGMA / gain
     sigma = _uniform(count, 0, 1, clean) * most.clamp(max=LARGEST_DARK_SIGMA)
