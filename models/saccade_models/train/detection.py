@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from saccade.datasets import BoxDataset
 from saccade.errors import DatasetError, RequestError
@@ -132,36 +130,29 @@ def _run_epoch(state: State, raw: Callable[[Tensor], Any], images: BoxImages, co
     """One view an image, a batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
     state.network.train(not config.only_one_to_one)  # norms of what stays as it is keep their statistics
     cells = Cells.of(config.view_hw, device)
-    losses: list[float] = []
-    epoch = _batches(images, config, state.epoch)
-    for number, (views, objects) in enumerate(tqdm(epoch, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
-        at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
-        run_folder.set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
+
+    def loss_of(batch: tuple[Tensor, list[Objects]]) -> Tensor:
+        views, objects = batch
         truth = [Objects(o.xyxy.to(device), o.class_id.to(device)) for o in objects]
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bfloat16):
             outputs = raw(as_input(views.to(device)))
-        loss = (
-            distilled_loss(outputs[1], outputs[0], cells)
-            if config.only_one_to_one
-            else detection_loss(outputs, cells, truth)
-        )
-        losses.append(run_folder.step(state, loss, clip=10.0))
-    state.epoch += 1
-    return float(np.mean(losses))
+        if config.only_one_to_one:
+            return distilled_loss(outputs[1], outputs[0], cells)
+        return detection_loss(outputs, cells, truth)
+
+    return run_folder.train_epoch(state, config, _batches(images, config, state.epoch), loss_of, clip=10.0)
 
 
 def _keep_best(state: State, validation: BoxDataset, config: Config, out: Path) -> BoxScores:
-    """Score the weights and their average (it trails behind early and leads late); keep the best so far on disk."""
-    candidates = (cast(YOLOX, state.averaged.module), cast(YOLOX, state.network))
-    scored = [(score(network, validation, config.size_hw), network) for network in candidates]
-    scores, network = max(scored, key=lambda pair: pair[0].ap)
-    best = out / "best.safetensors"
-    if scores.ap > state.best or not best.exists():
-        state.best = scores.ap
-        metrics = {f"val_{name}": round(getattr(scores, name), 4) for name in ("ap", "ap50", "ap75")}
-        recorded = asdict(replace(config, data=Path(config.data).name, init=Path(config.init).name))
-        run_folder.save_weights(network, recorded, metrics, best)
-    return scores
+    return run_folder.keep_best(
+        state,
+        config,
+        out,
+        lambda network: score(network, validation, config.size_hw),
+        value=lambda scores: scores.ap,
+        metrics=lambda scores: {f"val_{name}": round(getattr(scores, name), 4) for name in ("ap", "ap50", "ap75")},
+        keeps_zero=True,
+    )
 
 
 def _batches(images: BoxImages, config: Config, epoch: int) -> DataLoader[Any]:

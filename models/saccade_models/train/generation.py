@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from saccade.errors import DatasetError
 from saccade_models.diffusion import TIMESTEPS, ForwardProcess, Network, forward_process
@@ -112,15 +109,12 @@ def _run_epoch(
 ) -> float:
     """A batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
     torch.manual_seed(config.seed * 100_003 + state.epoch)  # the same epoch draws the same, resumed or not
-    losses: list[float] = []
     epoch = torch.randperm(len(training)).split(config.batch)
-    for number, chosen in enumerate(tqdm(epoch, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
-        at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
-        run_folder.set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
-        loss = diffusion_loss(forward, process, training[chosen].to(device), config.bfloat16)
-        losses.append(run_folder.step(state, loss, clip=1.0))
-    state.epoch += 1
-    return float(np.mean(losses))
+
+    def loss_of(chosen: Tensor) -> Tensor:
+        return diffusion_loss(forward, process, training[chosen].to(device), config.bfloat16)
+
+    return run_folder.train_epoch(state, config, epoch, loss_of, clip=1.0)
 
 
 def diffusion_loss(network: Network, process: ForwardProcess, clean: Tensor, bfloat16: bool = False) -> Tensor:
@@ -134,15 +128,14 @@ def diffusion_loss(network: Network, process: ForwardProcess, clean: Tensor, bfl
 def _keep_best(
     state: State, process: ForwardProcess, validation: Tensor, config: Config, out: Path, device: str
 ) -> float:
-    """Score the weights and their average; keep the best so far on disk."""
-    candidates: tuple[Any, ...] = (state.averaged.module, state.network)
-    scored = [(score(network, process, validation.to(device)), network) for network in candidates]
-    best, network = max(scored, key=lambda pair: pair[0])
-    if best > state.best:
-        state.best = best
-        recorded = asdict(replace(config, data=Path(config.data).name))
-        run_folder.save_weights(network, recorded, {"val_explained": round(best, 5)}, out / "best.safetensors")
-    return best
+    return run_folder.keep_best(
+        state,
+        config,
+        out,
+        lambda network: score(network, process, validation.to(device)),
+        value=float,
+        metrics=lambda explained: {"val_explained": round(explained, 5)},
+    )
 
 
 @torch.inference_mode()

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from saccade.errors import RequestError
 from saccade_models.bridge import Network, restore, state_at, uniform_times
@@ -109,17 +107,14 @@ def train(
 def _run_epoch(state: State, forward: Network, crops: RandomCrops, config: Config, device: str) -> float:
     """A batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
     torch.manual_seed(config.seed * 100_003 + state.epoch)  # the same epoch draws the same, resumed or not
-    losses: list[float] = []
     epoch = batches(crops, len(crops.images) * config.views_per_image, config.batch, config.seed, state.epoch)
     degrade = DEGRADATIONS[config.mode]
-    for number, views in enumerate(tqdm(epoch, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
-        at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
-        run_folder.set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
+
+    def loss_of(views: Tensor) -> Tensor:
         clean = as_state(views.to(device))
-        loss = bridge_loss(forward, clean, degrade(clean), config)
-        losses.append(run_folder.step(state, loss, clip=1.0))
-    state.epoch += 1
-    return float(np.mean(losses))
+        return bridge_loss(forward, clean, degrade(clean), config)
+
+    return run_folder.train_epoch(state, config, epoch, loss_of, clip=1.0)
 
 
 def bridge_loss(network: Network, clean: Tensor, degraded: Degraded, config: Config) -> Tensor:
@@ -141,15 +136,14 @@ def bridge_loss(network: Network, clean: Tensor, degraded: Degraded, config: Con
 
 
 def _keep_best(state: State, validation: list[npt.NDArray[np.uint8]], config: Config, out: Path, device: str) -> float:
-    """Score the weights and their average; keep the best so far on disk."""
-    candidates: tuple[Any, ...] = (state.averaged.module, state.network)
-    scored = [(score(network, validation, DEGRADATIONS[config.mode], device), network) for network in candidates]
-    best, network = max(scored, key=lambda pair: pair[0])
-    if best > state.best:
-        state.best = best
-        recorded = asdict(replace(config, data=Path(config.data).name, init=Path(config.init).name))
-        run_folder.save_weights(network, recorded, {"val_psnr": round(best, 3)}, out / "best.safetensors")
-    return best
+    return run_folder.keep_best(
+        state,
+        config,
+        out,
+        lambda network: score(network, validation, DEGRADATIONS[config.mode], device),
+        value=float,
+        metrics=lambda psnr: {"val_psnr": round(psnr, 3)},
+    )
 
 
 @torch.inference_mode()

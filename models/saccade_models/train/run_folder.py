@@ -12,22 +12,32 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
 
 from saccade.errors import CheckError, RequestError, WeightsError
 from saccade_models.torch_files import read_torch_file
 from saccade_models.train.muon import MuonAndAdamW
 
 Optimizer = torch.optim.Optimizer | MuonAndAdamW
+Scores = TypeVar("Scores")
+
+
+class Batches(Protocol):
+    """An epoch's batches, of a known number: a tuple of them or a ``DataLoader``."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 @dataclass
@@ -75,6 +85,45 @@ def step(state: State, loss: Tensor, clip: float) -> float:
     state.optimizer.step()
     state.averaged.update_parameters(state.network)
     return loss.item()
+
+
+def train_epoch(state: State, config: Any, epoch: Batches, loss_of: Callable[[Any], Tensor], clip: float) -> float:
+    """A batch of ``epoch`` a step; counts the epoch and returns the mean loss.
+
+    ``config`` has epochs, learning_rate and warmup_steps. Raises ``CheckError`` when a gradient is not finite.
+    """
+    losses: list[float] = []
+    for number, batch in enumerate(tqdm(epoch, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
+        at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
+        set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
+        losses.append(step(state, loss_of(batch), clip))
+    state.epoch += 1
+    return float(np.mean(losses))
+
+
+def keep_best(
+    state: State,
+    config: Any,
+    out: Path,
+    score: Callable[[Any], Scores],
+    value: Callable[[Scores], float],
+    metrics: Callable[[Scores], Mapping[str, float]],
+    *,
+    keeps_zero: bool = False,
+) -> Scores:
+    """Score the weights and their average (it trails behind early and leads late); keep the best so far on disk.
+
+    ``value`` is what makes one better, ``metrics`` what is recorded. Returns the better one's scores. A first value of
+    0 is kept with ``keeps_zero`` alone.
+    """
+    scored = [(score(network), network) for network in (state.averaged.module, state.network)]
+    scores, network = max(scored, key=lambda pair: value(pair[0]))
+    best = out / "best.safetensors"
+    if value(scores) > state.best or (keeps_zero and not best.exists()):
+        state.best = value(scores)
+        names = {name: Path(path).name for name, path in asdict(config).items() if name in ("data", "init")}
+        save_weights(network, {**asdict(config), **names}, metrics(scores), best)
+    return scores
 
 
 def set_learning_rate(optimizer: Optimizer, highest: float, step: int, steps: int, warmup: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from saccade.datasets import SegmentationFolder
 from saccade.errors import RequestError
@@ -100,29 +99,26 @@ def _run_epoch(
     """One view an image, a batch a step; returns the mean loss. Raises ``CheckError`` on a bad gradient."""
     torch.manual_seed(config.seed + state.epoch)  # dropout: the same epoch draws the same, resumed or not
     state.network.train()
-    losses: list[float] = []
     epoch = batches(_Views(images, config), len(images), config.batch, config.seed, state.epoch)
-    for number, (views, labels) in enumerate(tqdm(epoch, desc=f"epoch {state.epoch + 1}/{config.epochs}")):
-        at, steps = state.epoch * len(epoch) + number, config.epochs * len(epoch)
-        run_folder.set_learning_rate(state.optimizer, config.learning_rate, at, steps, config.warmup_steps)
-        views, labels = views.to(weights.device), labels.to(weights.device).long()
+
+    def loss_of(batch: tuple[Tensor, Tensor]) -> Tensor:
+        views, labels = batch[0].to(weights.device), batch[1].to(weights.device).long()
         with torch.autocast(weights.device.type, torch.bfloat16, enabled=config.bfloat16):
             logits = forward(normalise(views, config))
-        losses.append(run_folder.step(state, _loss(logits.float(), labels, weights, config), clip=5.0))
-    state.epoch += 1
-    return float(np.mean(losses))
+        return _loss(logits.float(), labels, weights, config)
+
+    return run_folder.train_epoch(state, config, epoch, loss_of, clip=5.0)
 
 
 def _keep_best(state: State, validation: SegmentationFolder, config: Config, out: Path, device: str) -> float:
-    """Score the weights and their average (it trails behind early and leads late); keep the best so far on disk."""
-    candidates = (state.averaged.module, state.network)
-    scored = [(score(network, validation, len(config.classes), device), network) for network in candidates]
-    confusion, network = max(scored, key=lambda pair: pair[0].mean_iou)
-    if confusion.mean_iou > state.best:
-        state.best = confusion.mean_iou
-        recorded = asdict(replace(config, data=Path(config.data).name))
-        run_folder.save_weights(network, recorded, _metrics(confusion, config.classes), out / "best.safetensors")
-    return confusion.mean_iou
+    return run_folder.keep_best(
+        state,
+        config,
+        out,
+        lambda network: score(network, validation, len(config.classes), device),
+        value=lambda confusion: confusion.mean_iou,
+        metrics=lambda confusion: _metrics(confusion, config.classes),
+    ).mean_iou
 
 
 def normalise(images: Tensor, config: Config) -> Tensor:

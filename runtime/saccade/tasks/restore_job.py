@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -61,7 +62,7 @@ class Job:
     rows: list[Span]
     columns: list[Span]
 
-    @property
+    @cached_property
     def is_worked(self) -> npt.NDArray[np.bool_]:
         """(N,): whether a frame is worked on. In the dead zone it stays as it is."""
         if not self.spec.takes_sigma or self.spec.light is not None:
