@@ -14,6 +14,7 @@ from tests.hostile.test_bundles import refusal, with_manifest
 import saccade
 from saccade.errors import EngineError
 from saccade.manifest import MANIFEST_NAME
+from saccade.spec import RestoreSpec
 
 pytestmark = pytest.mark.torch
 
@@ -196,6 +197,55 @@ def test_manifests_of_restorers_that_break_a_rule_are_refused(
     error = refusal(with_manifest(tiny_restorer_bundle, tmp_path / "x.saccade", changed))
     assert field in error.field
     assert len(str(error)) < 500
+
+
+def light(**fields: Any) -> Change:
+    return lambda m: m["task"]["light"].update(fields)
+
+
+DARK: dict[str, tuple[Change, str]] = {
+    "no light": (task(light=None), "task.light"),
+    "light of another mode": (task(mode="denoise"), "task.light"),
+    "dead zone in the dark": (task(dead_zone=2), "task.dead_zone"),
+    "light that is a list": (task(light=[1, 2]), "task.light"),
+    "gains that fall": (light(gain_range=[16, 1]), "task.light.gain_range"),
+    "gain of nothing": (light(gain_range=[0, 16]), "task.light.gain_range"),
+    "huge gain": (light(gain_range=[1, 1e6]), "task.light.gain_range"),
+    "gamma of nothing": (light(gamma_range=[0, 1]), "task.light.gamma_range"),
+    "negative shot": (light(shot_range=[-1, 1]), "task.light.shot_range"),
+    "shot that is text": (light(shot_range="0 to 1"), "task.light.shot_range"),
+    "gamma out of its range": (light(gamma=1.5), "task.light.gamma"),
+    "no exposure": (light(exposure=0), "task.light.exposure"),
+    "exposure of white": (light(exposure=1), "task.light.exposure"),
+    "exposure that is true": (light(exposure=True), "task.light.exposure"),
+    "a number too many": (light(iso=100), "task.light"),
+    "golden gain out of the range": (golden_parameters(gain=17.0), "golden[0].parameters.gain"),
+    "golden gamma that is text": (golden_parameters(gamma="0.45"), "golden[0].parameters.gamma"),
+    "golden shot below nothing": (golden_parameters(shot=-0.1), "golden[0].parameters.shot"),
+}
+
+
+@pytest.fixture(scope="module")
+def dark_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import export_tiny_restorer
+
+    return export_tiny_restorer(tmp_path_factory.mktemp("dark"), "low-light")
+
+
+@pytest.mark.parametrize(("change", "field"), DARK.values(), ids=DARK.keys())
+def test_manifests_of_dark_frames_that_break_a_rule_are_refused(
+    dark_bundle: Path, tmp_path: Path, change: Change, field: str
+) -> None:
+    error = refusal(with_manifest(dark_bundle, tmp_path / "x.saccade", change))
+    assert field in error.field
+    assert len(str(error)) < 500
+
+
+def test_the_manifest_of_dark_frames_as_it_was_is_not_refused(dark_bundle: Path, tmp_path: Path) -> None:
+    bundle = saccade.open_bundle(with_manifest(dark_bundle, tmp_path / "x.saccade", light(gain_range=[1, 17])))
+    assert isinstance(bundle.manifest.task, RestoreSpec)
+    assert bundle.manifest.task.light is not None
+    assert bundle.manifest.task.light.gain_range == (1, 17)
 
 
 def test_the_manifest_as_it_was_is_not_refused(tiny_restorer_bundle: Path, tmp_path: Path) -> None:

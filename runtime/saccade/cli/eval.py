@@ -57,6 +57,7 @@ def eval_command(
     results: Path | None,
     degraded: Path | None,
     noise_sigma: tuple[float, ...],
+    gain: tuple[float, ...],
     blur_sigma: tuple[float, ...],
     holes: tuple[float, ...],
     sigma: str | None,
@@ -70,15 +71,15 @@ def eval_command(
 
     Classes are matched by name; YOLO files and class maps hold the bundle's class ids. Restorers are scored on clean
     images that are degraded here: noise as in published tables (each image from numpy's seed 0, grey ones too in three
-    channels, not clipped), random holes, a Gaussian blur, or a lower resolution (bicubic). Exit code 1: a score is
-    below its --at-least, at any level of degradation, or a result is not finite.
+    channels, not clipped), darkness, random holes, a Gaussian blur, or a lower resolution (bicubic). Exit code 1: a
+    score is below its --at-least, at any level of degradation, or a result is not finite.
     """
     opened = open_bundle(bundle)
     kind = opened.manifest.task.kind
     refuse_options_of_other_kinds(kind)
     floors = _floors(at_least, kind)
     boxes = BoxOptions(images, iou, false_alarms, drop_bad_boxes, classes_by_order, results)
-    levels = {"--noise-sigma": noise_sigma, "--blur-sigma": blur_sigma, "--holes": holes}
+    levels = {"--noise-sigma": noise_sigma, "--gain": gain, "--blur-sigma": blur_sigma, "--holes": holes}
     restored = RestoreOptions(degraded, levels, sigma, entry, steps, tile)
     with (
         reserved(results),

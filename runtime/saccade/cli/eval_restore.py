@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from saccade.cli.options import Command, FiniteRange, parse_steps, restore_optio
 from saccade.errors import RequestError
 from saccade.evaluation import RestorationEvaluation, evaluate_restoration
 from saccade.evaluation.clean_images import Sample, degraded_images, list_images, pair_up, paired_images
-from saccade.evaluation.degradations import DEGRADATIONS
+from saccade.evaluation.degradations import DARK_GAMMA, DARK_SHOT, DARK_SIGMA
 from saccade.metrics import quality_library
-from saccade.spec import MEASURED, RestoreSpec
+from saccade.spec import MEASURED, RestoreSpec, Restoring
 from saccade.tasks import RestoreTask
 
 
@@ -34,14 +34,19 @@ class RestoreOptions:
     tile: int | None
 
 
-LEVEL_OPTIONS = {"denoise": "--noise-sigma", "inpaint": "--holes", "deblur": "--blur-sigma"}
+LEVEL_OPTIONS: dict[Restoring, str] = {
+    "denoise": "--noise-sigma",
+    "low-light": "--gain",
+    "inpaint": "--holes",
+    "deblur": "--blur-sigma",
+}
 """The option that says how much a mode's images are degraded by. Super-resolution has the bundle's scale."""
 
-USUAL_LEVEL = {"denoise": 25.0, "inpaint": 0.25, "deblur": 1.6}
+USUAL_LEVEL: dict[Restoring, float] = {"denoise": 25.0, "low-light": 8.0, "inpaint": 0.25, "deblur": 1.6}
 
 
 def restoring_options(command: Command) -> Command:
-    """``--degraded --noise-sigma --blur-sigma --holes --sigma --entry --steps --tile``."""
+    """``--degraded --noise-sigma --gain --blur-sigma --holes --sigma --entry --steps --tile``."""
     for option in (
         restore_option("--tile", type=click.IntRange(0), show_default="the bundle's", help="side of tiles; 0: none."),
         restore_option("--steps", metavar="N|auto", default="auto", help="as in saccade run."),
@@ -59,6 +64,13 @@ def restoring_options(command: Command) -> Command:
         ),
         _level_option("--holes", FiniteRange(0, 1), "0.25", "share of random pixels that are missing."),
         _level_option("--blur-sigma", FiniteRange(0, min_open=True), "1.6", "Gaussian blur in pixels."),
+        _level_option(
+            "--gain",
+            FiniteRange(0, min_open=True),
+            "8",
+            "what dark frames are multiplied by; those made here have noise of variance "
+            f"{DARK_SIGMA:g} + {DARK_SHOT:g} * grey level, and a gamma of {DARK_GAMMA:g} after the gain.",
+        ),
         _level_option("--noise-sigma", FiniteRange(0), "25", "Gaussian noise in grey levels."),
         restore_option(
             "--degraded",
@@ -81,7 +93,8 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
     """
     spec = task.spec
     levels = _levels(spec, options)
-    told = _told(spec, options, levels)
+    sigmas = [_true_sigma(spec, options, level) for level in levels]
+    told = _told(spec, options, sigmas)
     entry = _entry(task, options)
     steps = parse_steps(options.steps)
     paths = list_images(data)[:limit]
@@ -89,7 +102,8 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
 
     def samples(level: float | None) -> Iterable[Sample]:
         if pairs is not None:
-            return paired_images(pairs, spec.scale)
+            light = {"gain": level} if spec.light is not None and level is not None else None
+            return paired_images(pairs, spec.scale, light)
         assert level is not None  # only pairs have none
         return degraded_images(paths, spec.mode, level)
 
@@ -100,12 +114,12 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
                 samples(level),
                 level,
                 entry=entry,
-                sigma=level if told == "known" else told,
+                sigma=sigma if told == "known" else told,
                 steps=steps,
                 tile=options.tile,
                 progress=progress,
             )
-            for level in levels
+            for level, sigma in zip(levels, sigmas, strict=True)
         )
     return Outcome(RestorationEvaluation(spec.mode, entry, told, steps, scored, quality_library() is not None))
 
@@ -115,8 +129,6 @@ def _levels(spec: RestoreSpec, options: RestoreOptions) -> tuple[float | None, .
     for mode, name in LEVEL_OPTIONS.items():
         if options.levels[name] and mode != spec.mode:
             raise RequestError(f"{name} is for mode {mode!r}, but this bundle's is {spec.mode!r}; leave it out")
-    if options.degraded is None and spec.mode not in DEGRADATIONS:
-        raise RequestError(f"mode {spec.mode!r} is scored on pairs alone; give the folder of frames as --degraded")
     given = options.levels[LEVEL_OPTIONS[spec.mode]] if spec.mode in LEVEL_OPTIONS else ()
     if options.degraded is None:
         return given or (USUAL_LEVEL.get(spec.mode, float(spec.scale)),)
@@ -129,28 +141,37 @@ def _levels(spec: RestoreSpec, options: RestoreOptions) -> tuple[float | None, .
     return given or (float(spec.scale) if spec.mode == "super-resolution" else None,)
 
 
-def _told(spec: RestoreSpec, options: RestoreOptions, levels: tuple[float | None, ...]) -> str | None:
+def _true_sigma(spec: RestoreSpec, options: RestoreOptions, level: float | None) -> float | None:
+    """Sigma of the frames of a level; None where nobody knows it."""
+    if spec.mode != "low-light":
+        return level
+    return DARK_SIGMA if options.degraded is None else None
+
+
+def _told(spec: RestoreSpec, options: RestoreOptions, sigmas: Sequence[float | None]) -> str | None:
     """How the restorer knows sigma; None where its mode has none. Raises ``RequestError`` for what it cannot know."""
     if not spec.takes_sigma:
         if options.told is not None:
             raise RequestError(f"--sigma was given, but this bundle's mode is {spec.mode!r}; leave it out")
         return None
-    option = LEVEL_OPTIONS.get(spec.mode, "--sigma measured")
+    is_dark = spec.mode == "low-light"
     is_measured = spec.mode in MEASURED
-    told = options.told or ("measured" if is_measured and levels == (None,) else "known")
+    told = options.told or ("measured" if is_measured and None in sigmas else "known")
     if told != "known":
         if not is_measured:
             raise RequestError(f"--sigma {told} was asked for, but a {spec.mode} bundle must be told; leave it out")
         return told
     low, high = spec.sigma_range
-    for level in levels:
-        if level is None:
-            raise RequestError(f"the sigma of the frames of --degraded must be known; give {option}")
-        if not low <= level <= high:
-            measured = ", or add --sigma measured" if is_measured else ""
+    for sigma in sigmas:
+        if sigma is None:
+            way_out = "--sigma measured" if is_dark else LEVEL_OPTIONS[spec.mode]
+            raise RequestError(f"the sigma of the frames of --degraded must be known; give {way_out}")
+        if not low <= sigma <= high:
+            within = [] if is_dark else ["give one within"]
+            measured = ["add --sigma measured"] if is_measured else []
             raise RequestError(
-                f"{option} {level:g} is beyond what this bundle knows, {low:g} to {high:g} {spec.unit}; "
-                f"give one within{measured}"
+                f"{'sigma' if is_dark else LEVEL_OPTIONS[spec.mode]} {sigma:g} is beyond what this bundle knows, "
+                f"{low:g} to {high:g} {spec.unit}; {', or '.join([*within, *measured])}"
             )
     return told
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from saccade.datasets.images import image_size, read_image
@@ -41,11 +41,17 @@ def degraded_images(paths: Sequence[Path], mode: Restoring, level: float) -> Ite
         yield path.name, DEGRADATIONS[mode](read_image(path), level)
 
 
-def paired_images(pairs: Sequence[tuple[Path, Path]], scale: int = 1) -> Iterator[Sample]:
-    """Clean images and their frames; without a restorer, frames are enlarged bicubically. Raises ``DatasetError``."""
+def paired_images(
+    pairs: Sequence[tuple[Path, Path]], scale: int = 1, light: Mapping[str, float] | None = None
+) -> Iterator[Sample]:
+    """Clean images and their frames; without a restorer, frames are enlarged bicubically.
+
+    ``light`` is what is known of dark frames, as in ``Degraded``. Raises ``DatasetError``.
+    """
     for clean, path in pairs:
         frame = read_image(path)
-        yield clean.name, Degraded(read_image(clean), frame, frame if scale == 1 else enlarged(frame, scale))
+        baseline = frame if scale == 1 else enlarged(frame, scale)
+        yield clean.name, Degraded(read_image(clean), frame, baseline, light=light or {})
 
 
 def _partner(clean: Path, found: list[Path], folder: Path, scale: int) -> Path:

@@ -6,8 +6,8 @@ tables, in which every method sees the same noise (FFDNet, Zhang et al., IEEE TI
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from saccade.spec import Restoring
 
 Pixels = npt.NDArray[np.uint8]
 
+DARK_SIGMA, DARK_SHOT, DARK_GAMMA = 1.0, 0.2, 0.45
+"""A dark frame: noise of variance sigma**2 + shot * grey level, and the gamma that follows the gain."""
+
 
 @dataclass(frozen=True)
 class Degraded:
@@ -26,13 +29,14 @@ class Degraded:
 
     ``clean`` uint8 (H, W, 3). ``frame`` is what the restorer gets: uint8, or float32 in grey levels that may lie beyond
     0..255, (H, W, 3) over the scale. ``baseline`` uint8 (H, W, 3) is what one has without a restorer. ``mask`` bool
-    (H, W) is true in holes.
+    (H, W) is true in holes. ``light`` is what a restorer of dark frames is told beside sigma: gain, gamma, shot.
     """
 
     clean: Pixels
     frame: npt.NDArray[Any]
     baseline: Pixels
     mask: npt.NDArray[np.bool_] | None = None
+    light: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def entering(self, entry: str) -> npt.NDArray[Any]:
         """``frame`` as "float32", or clamped and rounded to "uint8" as a camera gives it."""
@@ -44,6 +48,19 @@ def noisy(clean: Pixels, sigma: float) -> Degraded:
     noise = np.random.RandomState(0).normal(0, sigma, clean.shape)
     frame = (clean + noise).astype(np.float32)
     return Degraded(clean, frame, as_shown(frame))
+
+
+def dark(clean: Pixels, gain: float) -> Degraded:
+    """A camera's frame with so little light that it takes ``gain`` > 0 and a gamma to look like the clean image.
+
+    float32, not rounded. The noise is the sensor's own and that of photons. The baseline is the frame as bytes under
+    the gain and the gamma alone.
+    """
+    light = 255 * (clean / 255) ** (1 / DARK_GAMMA) / gain
+    noise = np.random.RandomState(0).normal(0, 1, clean.shape) * np.sqrt(DARK_SIGMA**2 + DARK_SHOT * light)
+    frame = (light + noise).astype(np.float32)
+    lifted = as_shown(255 * np.minimum(gain * (as_shown(frame) / 255), 1) ** DARK_GAMMA)
+    return Degraded(clean, frame, lifted, light={"gain": gain, "gamma": DARK_GAMMA, "shot": DARK_SHOT})
 
 
 def with_holes(clean: Pixels, share: float) -> Degraded:
@@ -101,8 +118,9 @@ def _down_columns(image: npt.NDArray[Any], kernel: npt.NDArray[np.float64]) -> n
 
 DEGRADATIONS: dict[Restoring, Callable[[Pixels, float], Degraded]] = {
     "denoise": noisy,
+    "low-light": dark,
     "inpaint": with_holes,
     "deblur": blurred,
     "super-resolution": made_smaller,
 }
-"""What modes of restoration undo, by how much. Others can be scored on pairs alone."""
+"""What each mode of restoration undoes, by how much."""

@@ -119,7 +119,7 @@ def evaluate_restoration(
     images: list[ImageScores] = []
     for name, degraded in samples:
         frame = degraded.entering(entry)
-        result = task(frame, sigma=sigma, mask=degraded.mask, steps=steps, tile=tile)
+        result = task(frame, sigma=sigma, mask=degraded.mask, steps=steps, tile=tile, **degraded.light)
         images.append(
             ImageScores(
                 name=name,

@@ -22,6 +22,7 @@ ENLARGED = "psnr: dB, of 8 bits; input_psnr: of the frames enlarged bicubically"
 
 _LEVELS: dict[Restoring, str] = {
     "denoise": "noise",
+    "low-light": "gain",
     "inpaint": "holes",
     "deblur": "blur",
     "super-resolution": "scale",
@@ -33,7 +34,7 @@ def table(evaluation: RestorationEvaluation) -> list[str]:
     columns = [name for name in SCORES if name != "noise_correlation" or evaluation.mode == "denoise"]
     heading = [*(["sigma told"] if evaluation.told else []), *columns]
     rows = [
-        (_LEVELS.get(evaluation.mode, "level"), *heading),
+        (_LEVELS[evaluation.mode], *heading),
         *(_row(level, evaluation, columns) for level in evaluation.levels),
     ]
     notes = {**NOTES, "psnr": ENLARGED} if evaluation.mode == "super-resolution" else NOTES

@@ -17,6 +17,7 @@ from tests.archives import members_of, pack
 from tests.commands import Called, call
 
 import saccade
+from saccade.evaluation.degradations import dark
 from saccade.metrics import as_shown, energy_kept, noise_correlation, psnr, quality_library
 from saccade.noise import measure_noise
 
@@ -218,6 +219,23 @@ class TestOtherModes:
         assert "input_psnr: of the frames enlarged bicubically" in called.out
         assert "noise_correlation" not in called.out
 
+    def test_darkness(self, capfd: Capture, other_modes: dict[str, Path], clean: Path) -> None:
+        said = scored(capfd, other_modes["low-light"], clean, "--gain", "4", "--gain", "12", "--json").document
+        assert [(level["level"], level["sigma"]) for level in said["levels"]] == [(4.0, 1.0), (12.0, 1.0)]
+        assert (said["told"], said["entry"]) == ("known", "uint8")
+        for level in said["levels"]:
+            degraded = [dark(image, level["level"]) for image in pictures()]
+            frames = [each.entering("uint8") for each in degraded]
+            asked = {"gain": level["level"], "gamma": 0.45, "shot": 0.2}
+            shown = restored(other_modes["low-light"], frames, sigma=1.0, **asked)
+            expected = [psnr(image, truth) for image, truth in zip(shown, pictures(), strict=True)]
+            assert [row["scores"]["psnr"] for row in level["per_image"]] == pytest.approx(expected)
+            without = [psnr(each.baseline, each.clean) for each in degraded]
+            assert [row["scores"]["input_psnr"] for row in level["per_image"]] == pytest.approx(without)
+        called = scored(capfd, other_modes["low-light"], clean)
+        assert any(line.startswith("gain") for line in called.out.splitlines())
+        assert any(line.startswith("8 ") for line in called.out.splitlines())
+
     @pytest.mark.parametrize(
         ("mode", "options", "message"),
         [
@@ -229,7 +247,9 @@ class TestOtherModes:
             ("inpaint", ("--sigma", "known"), "--sigma was given, but this bundle's mode is 'inpaint'"),
             ("inpaint", ("--degraded", "."), "--degraded has no masks"),
             ("deblur", ("--degraded", "."), "must be known; give --blur-sigma"),
-            ("low-light", (), "mode 'low-light' is scored on pairs alone; give the folder of frames as --degraded"),
+            ("low-light", ("--noise-sigma", "25"), "--noise-sigma is for mode 'denoise'"),
+            ("denoise", ("--gain", "8"), "--gain is for mode 'low-light', but this bundle's is 'denoise'"),
+            ("low-light", ("--degraded", ".", "--gain", "4", "--gain", "8"), "--gain says how degraded"),
             ("low-light", ("--degraded", ".", "--sigma", "known"), "must be known; give --sigma measured"),
         ],
     )
@@ -237,12 +257,14 @@ class TestOtherModes:
         self,
         capfd: Capture,
         other_modes: dict[str, Path],
+        tiny_restorer_bundle: Path,
         tmp_path: Path,
         mode: str,
         options: tuple[str, ...],
         message: str,
     ) -> None:
-        called = scored(capfd, other_modes[mode], tmp_path / "absent", *options)
+        bundle = {**other_modes, "denoise": tiny_restorer_bundle}[mode]
+        called = scored(capfd, bundle, tmp_path / "absent", *options)
         assert called.code == 2
         assert message in called.err
 
@@ -287,6 +309,19 @@ class TestPairs:
         options = ("--data", large, "--degraded", small, "--json")
         said = call(capfd, "eval", other_modes["super-resolution"], *options).document
         assert [(row["height"], row["width"]) for row in said["levels"][0]["per_image"]] == [(46, 64)] * 2
+
+    @pytest.mark.slow
+    def test_dark_frames_are_lifted_by_the_gain_that_is_told(
+        self, capfd: Capture, other_modes: dict[str, Path], clean: Path, tmp_path: Path
+    ) -> None:
+        frames = [dark(image, 6.0).entering("uint8") for image in pictures()]
+        options = ("--degraded", save(tmp_path / "night", frames), "--json")
+        for told, asked in ((("--gain", "6"), {"gain": 6.0}), ((), {})):
+            said = scored(capfd, other_modes["low-light"], clean, *options, *told).document
+            shown = restored(other_modes["low-light"], frames, sigma="measured", **asked)
+            expected = [psnr(image, truth) for image, truth in zip(shown, pictures(), strict=True)]
+            assert [row["scores"]["psnr"] for row in said["levels"][0]["per_image"]] == pytest.approx(expected)
+            assert said["told"] == "measured"
 
     def test_pairs_that_do_not_fit_are_code_3(
         self, capfd: Capture, tiny_restorer_bundle: Path, clean: Path, real: Path

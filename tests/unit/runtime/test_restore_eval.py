@@ -10,7 +10,18 @@ from PIL import Image
 
 from saccade.errors import DatasetError, SourceError
 from saccade.evaluation.clean_images import degraded_images, list_images, pair_up, paired_images
-from saccade.evaluation.degradations import DEGRADATIONS, blurred, enlarged, made_smaller, noisy, with_holes
+from saccade.evaluation.degradations import (
+    DARK_GAMMA,
+    DARK_SHOT,
+    DARK_SIGMA,
+    DEGRADATIONS,
+    blurred,
+    dark,
+    enlarged,
+    made_smaller,
+    noisy,
+    with_holes,
+)
 from saccade.spec import RESTORING
 
 
@@ -104,8 +115,25 @@ class TestResolution:
             made_smaller(picture(1, 9), 2)
 
 
-def test_every_mode_has_its_degradation_but_those_scored_on_pairs_alone() -> None:
-    assert set(DEGRADATIONS) == {*RESTORING} - {"low-light"}
+class TestDarkness:
+    @pytest.mark.parametrize("gain", [1.0, 8.0])
+    def test_gain_and_gamma_bring_the_mean_frame_back(self, gain: float) -> None:
+        grey = np.full((200, 200, 3), 120, np.uint8)
+        degraded = dark(grey, gain)
+        assert degraded.frame.dtype == np.float32
+        assert degraded.light == {"gain": gain, "gamma": DARK_GAMMA, "shot": DARK_SHOT}
+        seen = float(degraded.frame.mean())
+        assert 255 * (gain * seen / 255) ** DARK_GAMMA == pytest.approx(120, abs=0.5)
+        assert degraded.frame.var() == pytest.approx(DARK_SIGMA**2 + DARK_SHOT * seen, rel=0.02)
+
+    def test_without_a_restorer_one_has_the_bytes_under_gain_and_gamma(self) -> None:
+        degraded = dark(picture(), 8.0)
+        bright = 255 * np.minimum(8 * (degraded.entering("uint8") / 255), 1) ** DARK_GAMMA
+        np.testing.assert_array_equal(degraded.baseline, np.rint(bright))
+
+
+def test_every_mode_has_its_degradation() -> None:
+    assert set(DEGRADATIONS) == {*RESTORING}
 
 
 class TestFolders:

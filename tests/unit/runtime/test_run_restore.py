@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 from tests.commands import Called, call
 from tests.hostile.test_bundles import with_manifest
-from tests.tiny import TinyBridge, save_weights, seeded
+from tests.tiny import TinyBridge, export_tiny_restorer, save_weights, seeded
 
 import saccade
 from saccade.errors import FrameError, RequestError
+from saccade.gain_table import CameraNoise
 from saccade_export.contract import restore_spec
 from saccade_export.exporting import ExportRequest, export_bundle
 from saccade_export.restoration import RestorePlan
@@ -50,6 +51,14 @@ def holes(size_hw: tuple[int, int] = SIZE_HW) -> Pixels:
 def save(path: Path, image: Pixels) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+    return path
+
+
+def gain_table(folder: Path) -> Path:
+    """A camera of sigma 6 and shot 0.5 at its gain of 100, twice as much at 400."""
+    rows = [{"gain": 100, "sigma": 6.0, "shot": 0.5}, {"gain": 400, "sigma": 12.0, "shot": 1.0}]
+    path = folder / "gains.json"
+    path.write_text(json.dumps({"gains": rows}))
     return path
 
 
@@ -190,8 +199,109 @@ class TestWhatIsAskedFor:
         np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected.image)
         assert lines_of(tmp_path / "out")[0]["steps"] == expected.steps
 
+    def test_a_cameras_gain_gives_the_noise(self, run: Run, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        options = ("--gain-table", gain_table(tmp_path), "--camera-gain", "200")
+        assert run(*options).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        expected = restored(tiny_restorer_bundle, noisy(), sigma=CameraNoise(9.0, 0.75))
+        np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected.image)
+        assert lines_of(tmp_path / "out")[0]["sigma"] == pytest.approx(expected.sigma, abs=1e-3)
+        other = restored(tiny_restorer_bundle, noisy(), sigma=CameraNoise(6.0, 0.5))
+        assert not np.array_equal(picture(tmp_path / "out" / name), other.image)
+
+
+class TestDarkFrames:
+    @pytest.fixture(scope="class")
+    def lifter(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return export_tiny_restorer(tmp_path_factory.mktemp("dark"), "low-light")
+
+    @pytest.mark.parametrize(
+        ("options", "asked"),
+        [
+            (("--sigma", "2", "--gain", "1.5"), {"sigma": 2.0, "gain": 1.5}),
+            (
+                ("--sigma", "2", "--gain", "1.5", "--gamma", "0.7", "--shot", "0.4"),
+                {"sigma": 2.0, "gain": 1.5, "gamma": 0.7, "shot": 0.4},
+            ),
+            (("--sigma", "2"), {"sigma": 2.0}),
+            ((), {}),
+        ],
+        ids=["gain", "all", "exposure", "measured"],
+    )
+    def test_options_are_those_of_the_task(
+        self, run: Run, lifter: Path, tmp_path: Path, options: tuple[str, ...], asked: dict[str, Any]
+    ) -> None:
+        assert run(*options, bundle=lifter).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        expected = restored(lifter, noisy(), **asked)
+        np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected.image)
+        (line,) = lines_of(tmp_path / "out")
+        assert line["gain"] == pytest.approx(expected.gain, abs=1e-3)
+
+    def test_a_gain_table_gives_shot_noise_too(self, run: Run, lifter: Path, tmp_path: Path) -> None:
+        assert run("--gain-table", gain_table(tmp_path), "--camera-gain", "200", bundle=lifter).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        found = picture(tmp_path / "out" / name)
+        np.testing.assert_array_equal(found, restored(lifter, noisy(), sigma=9.0, shot=0.75).image)
+        assert not np.array_equal(found, restored(lifter, noisy(), sigma=9.0).image)
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            (("--gain", "17"), "gain must be 1 to 16"),
+            (("--gain", "0.5"), "gain must be 1 to 16"),
+            (("--gain", "nan"), "--gain"),
+            (("--gamma", "1.5"), "gamma must be 0.4 to 1"),
+            (("--shot", "2"), "shot must be 0 to 1"),
+            (("--shot", "-1"), "--shot"),
+            (("--sigma", "13"), "--sigma must be 0 to 12"),
+            (("--camera-gain", "100"), "--gain-table"),
+        ],
+    )
+    def test_what_does_not_fit_leaves_nothing(
+        self, run: Run, lifter: Path, tmp_path: Path, options: tuple[str, ...], reason: str
+    ) -> None:
+        called = run(*options, bundle=lifter)
+        assert (called.code, called.out) == (2, "")
+        assert reason in called.err
+        assert files_in(tmp_path) == ["street.png"]
+
+    @pytest.mark.parametrize("name", ["gain", "gamma", "shot"])
+    def test_a_denoiser_lifts_nothing(self, run: Run, tmp_path: Path, name: str) -> None:
+        called = run(f"--{name}", "1")
+        assert called.code == 2
+        assert f"--{name} is for mode low-light, but this bundle's mode is denoise" in called.err
+        assert files_in(tmp_path) == ["street.png"]
+
 
 class TestRefusals:
+    @pytest.mark.parametrize(
+        ("options", "code", "reason"),
+        [
+            (("--camera-gain", "900"), 2, "goes from 100 to 400"),
+            ((), 2, "--camera-gain"),
+            (("--camera-gain", "100", "--sigma", "5"), 2, "--sigma"),
+        ],
+        ids=["beyond the table", "no gain", "sigma too"],
+    )
+    def test_gain_tables_that_do_not_help(
+        self, run: Run, tmp_path: Path, options: tuple[str, ...], code: int, reason: str
+    ) -> None:
+        called = run("--gain-table", gain_table(tmp_path), *options)
+        assert called.code == code
+        assert reason in called.err
+        assert files_in(tmp_path) == ["gains.json", "street.png"]
+
+    @pytest.mark.parametrize("content", [None, b"{", b'{"gains": []}'], ids=["absent", "half", "empty"])
+    def test_a_gain_table_that_cannot_be_read_is_code_3(self, run: Run, tmp_path: Path, content: bytes | None) -> None:
+        table = tmp_path / "gains.json"
+        if content is not None:
+            table.write_bytes(content)
+        called = run("--gain-table", table, "--camera-gain", "100")
+        assert called.code == 3
+        assert f"the gain table {table}" in called.err
+        assert not (tmp_path / "out").exists()
+
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
