@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +103,20 @@ def capture(network: ChosenOutputs, size_hw: tuple[int, int], names: Sequence[st
     return Captured(anonymised(model), shapes, reason)
 
 
+@contextmanager
+def without_chatter() -> Generator[None]:
+    """What PyTorch's exporter warns and logs of itself, such as a torchvision that is not here, is not the user's."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
 def anonymised(model: ir.Model) -> ir.Model:
     """The model without source paths, code lines, docstrings and names of the machine that captured it."""
     common.ClearMetadataAndDocStringPass()(model)
@@ -130,25 +146,25 @@ def _output_shapes(network: nn.Module, example: Tensor) -> tuple[tuple[int, ...]
 
 
 def _capture_dynamo(network: nn.Module, example: Tensor, names: Sequence[str]) -> ir.Model:
-    program = torch.onnx.export(
-        network,
-        (example,),
-        dynamo=True,
-        input_names=[IMAGE],
-        output_names=list(names),
-        opset_version=OPSET,
-        dynamic_shapes=({0: torch.export.Dim("N")},),
-        external_data=False,
-        verbose=False,
-    )
+    with without_chatter():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            input_names=[IMAGE],
+            output_names=list(names),
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     return at_opset(program.model_proto)
 
 
 def _capture_torchscript(network: nn.Module, example: Tensor, names: Sequence[str]) -> ir.Model:
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_chatter():
         torch.onnx.export(
             network,
             (example,),

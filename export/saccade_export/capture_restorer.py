@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.errors import CaptureError
-from saccade_export.capture import OPSET, anonymised, at_opset, first_line
+from saccade_export.capture import OPSET, anonymised, at_opset, first_line, without_chatter
 
 STATE, MAP, TIME = "state", "map", "time"
 _LARGEST_SIDE = 1 << 14
@@ -88,8 +87,7 @@ def _captured(network: nn.Module, multiple: int, *, has_time: bool) -> ir.Model:
     if has_time:
         examples, dynamic, names = [*examples, time], [*dynamic, {0: batch}], [*names, TIME]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own about names of dimensions
+        with without_chatter():
             program = torch.onnx.export(
                 network,
                 tuple(examples),

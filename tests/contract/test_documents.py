@@ -24,11 +24,27 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def python_in(document: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", python_in(ROOT / "README.md"))
 def test_the_readmes_python_runs_as_printed(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\((540, 960|\d+, 4)\)", done.stdout), "the shape of a class map, or of boxes"
+
+
+@pytest.mark.torch
+def test_the_exports_python_runs_as_printed() -> None:
+    (code,) = python_in(ROOT / "export" / "README.md")
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert "(1, 3, 8, 8)" in done.stdout, "the shape of an image"
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("saccade ")])

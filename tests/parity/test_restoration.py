@@ -158,6 +158,21 @@ def test_it_beats_what_one_has_without_it(
             assert found["psnr"] >= found["input_psnr"] + gain, folder
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_dark_frames_are_better_than_their_gain_alone(
+    steps: int, data: Path, exported: Callable[[Restoring], Path]
+) -> None:
+    images = list_images(data / "restoration" / "CBSD68")[::4]
+    with saccade.open(exported("low-light")) as task:
+        assert isinstance(task, saccade.RestoreTask)
+        found, measured, wrongly_told = (
+            scored(task, images, 8.0, told=told, entry="uint8", steps=steps).scores for told in (1.0, "measured", 0.0)
+        )
+    assert found["psnr"] >= found["input_psnr"] + 7
+    assert measured["psnr"] >= found["psnr"] - 1
+    assert wrongly_told["psnr"] < found["psnr"] - 0.1
+
+
 def test_it_fills_holes_better_than_telea(data: Path, exported: Callable[[Restoring], Path]) -> None:
     cv2 = pytest.importorskip("cv2")
     with saccade.open(exported("inpaint")) as task:

@@ -20,7 +20,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as in_safetensors
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -202,7 +203,7 @@ def save_weights(network: nn.Module, config: Mapping[str, Any], metrics: Mapping
     metadata = {"config": json.dumps(dict(config)), "metrics": json.dumps(dict(metrics))}
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata)
+    unfinished.write_bytes(in_safetensors(tensors, metadata))  # save_file would let nobody else read it
     unfinished.replace(path)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from saccade.errors import CheckError, RequestError, WeightsError
@@ -24,6 +28,13 @@ class Config:
 @dataclass(frozen=True)
 class YoungerConfig(Config):
     mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    epochs: int = 2
+    learning_rate: float = 0.1
+    warmup_steps: int = 1
 
 
 def fresh_state() -> run_folder.State:
@@ -117,3 +128,44 @@ def test_convolutions_decay_and_norms_do_not() -> None:
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.02, 0.0)
     assert [parameter.ndim for parameter in decayed["params"]] == [4]
     assert [parameter.ndim for parameter in plain["params"]] == [1, 1, 1]
+
+
+def test_the_better_of_weights_and_average_is_kept_with_what_it_scored(tmp_path: Path) -> None:
+    config, state = Config("data/train"), fresh_state()
+
+    def keep(weights: float, average: float) -> float:
+        values = {id(state.network): weights, id(state.averaged.module): average}
+        return run_folder.keep_best(
+            state, config, tmp_path, lambda network: values[id(network)], value=float, metrics=lambda v: {"iou": v}
+        )
+
+    best = tmp_path / "best.safetensors"
+    assert keep(0.0, 0.0) == 0.0
+    assert not best.exists()
+    with torch.no_grad():
+        state.averaged.module.weight += 1.0
+    assert keep(0.2, 0.3) == 0.3
+    kept = load_file(best)
+    assert kept["weight"].equal(state.averaged.module.state_dict()["weight"])
+    assert not kept["weight"].equal(state.network.state_dict()["weight"])
+    assert keep(0.25, 0.1) == 0.25
+    assert load_file(best)["weight"].equal(kept["weight"])  # 0.3 stays
+    with safe_open(best, "pt") as file:
+        assert json.loads(file.metadata()["metrics"]) == {"iou": 0.3}
+        assert json.loads(file.metadata()["config"])["data"] == "train"
+    (tmp_path / "plain").touch()
+    assert best.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
+
+
+def test_an_epoch_goes_through_its_batches(tmp_path: Path) -> None:
+    config, state = Schedule(), fresh_state()
+    seen: list[float] = []
+
+    def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(float(batch.sum()))
+        return state.network(batch).square().sum()
+
+    loss = run_folder.train_epoch(state, config, torch.ones(6, 2).split(2), loss_of, clip=1.0)
+    assert (seen, state.epoch) == ([4.0, 4.0, 4.0], 1)
+    assert loss > 0
+    assert state.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5 * (1 + math.cos(math.pi * 2 / 6)))
