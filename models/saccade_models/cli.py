@@ -41,7 +41,8 @@ SCORES = {"segment": ("miou", "mIoU {:.4f}"), "detect": ("ap", "AP {:.4f}"), "re
 def train(task: str, data: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Train a network into a run folder: config.json, log.csv, last.pt (resume from it), best.safetensors.
 
-    The weights kept are those with the best validation score: mIoU, COCO's AP, or the PSNR of one step. Examples:
+    The weights kept are those with the best validation score: mIoU, COCO's AP, or the PSNR of one
+    step; in a second stage of restoration, the distance of features. Examples:
 
     saccade train --data camvid --network edanet --epochs 300 -o runs/edanet
 

@@ -192,7 +192,7 @@ def detect_options(command: Command) -> Command:
 
 
 def restore_options(command: Command) -> Command:
-    """``--mode --views-per-image --at-one --squared``."""
+    """``--mode --views-per-image --at-one --squared --perceptual --adversarial``."""
     return _with(
         command,
         _option("--mode", "restore", type=click.Choice(RESTORING), default="denoise", help="what it undoes."),
@@ -211,6 +211,20 @@ def restore_options(command: Command) -> Command:
             "restore",
             is_flag=True,
             help="count squared errors, as PSNR does, not absolute ones: for the end of a training.",
+        ),
+        _option(
+            "--perceptual",
+            "restore",
+            type=FiniteRange(0),
+            default=0.0,
+            help="weight of the distance of features, in a second stage that begins with --init.",
+        ),
+        _option(
+            "--adversarial",
+            "restore",
+            type=FiniteRange(0),
+            default=0.0,
+            help="weight of a judge that learns to tell restored images from clean ones, likewise.",
         ),
     )
 

@@ -102,6 +102,8 @@ def prepare_restoration(data: Path, options: Options) -> Prepared:
         averaging=Config.averaging if options["averaging"] is None else options["averaging"],
         at_one=options["at_one"],
         squared=options["squared"],
+        perceptual=options["perceptual"],
+        adversarial=options["adversarial"],
         score_every=options["score_every"] or Config.score_every,
         bfloat16=options["bfloat16"],
         seed=options["seed"],

@@ -13,13 +13,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as in_safetensors
 from torch import Tensor, nn
@@ -41,15 +41,23 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
+class Learner(Protocol):
+    """What a run trains beside its network."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, content: dict[str, Any]) -> None: ...
+
+
 @dataclass
 class State:
-    """What changes while training; all of it is in ``last.pt``."""
+    """What changes while training; all of it is in ``last.pt``. ``beside`` is what else learns, by its name."""
 
     network: nn.Module
     averaged: AveragedModel
     optimizer: Optimizer
     epoch: int = 0
     best: float = 0.0
+    beside: dict[str, Learner] = field(default_factory=dict[str, "Learner"])
 
 
 def new_state(
@@ -189,6 +197,7 @@ def save(state: State, config: Any, path: Path) -> None:
         "optimizer": state.optimizer.state_dict(),
         "epoch": state.epoch,
         "best": state.best,
+        "beside": {name: learner.state_dict() for name, learner in state.beside.items()},
         "config": asdict(config),
     }
     torch.save(content, unfinished)
@@ -207,12 +216,24 @@ def save_weights(network: nn.Module, config: Mapping[str, Any], metrics: Mapping
     unfinished.replace(path)
 
 
+def kept_metrics(out: Path) -> dict[str, float]:
+    """The metrics of the weights that a run has kept so far; none before the first scoring."""
+    best = out / "best.safetensors"
+    if not best.exists():
+        return {}
+    with safe_open(best, "pt") as file:
+        return json.loads(file.metadata()["metrics"])
+
+
 def log(row: Mapping[str, object], columns: Iterable[str], path: Path) -> None:
-    """One more row of ``log.csv``."""
-    is_new = not path.exists()
+    """One more row of ``log.csv``; a log that is there keeps its columns, those of the version that began it."""
+    begun: list[str] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            begun = next(csv.reader(file), [])
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(columns))
-        if is_new:
+        writer = csv.DictWriter(file, begun or list(columns), extrasaction="ignore")
+        if not begun:
             writer.writeheader()
         writer.writerow(row)
 
@@ -225,6 +246,8 @@ def _load(state: State, config: Any, path: Path) -> None:
     state.network.load_state_dict(content["network"])
     state.averaged.load_state_dict(content["averaged"])
     state.optimizer.load_state_dict(content["optimizer"])
+    for name, learner in state.beside.items():
+        learner.load_state_dict(content["beside"][name])
     state.epoch = content["epoch"]
     state.best = content["best"] if "best" in content else content["best_miou"]  # the name in the first runs
 

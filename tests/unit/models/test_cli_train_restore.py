@@ -81,14 +81,14 @@ def test_every_option_reaches_the_config(train, tmp_path: Path) -> None:
     given = {
         "--mode": "deblur", "--network": "bridge-unet-small", "--init": "w.safetensors", "--epochs": "3",
         "--views-per-image": "4", "--batch": "2", "--lr": "0.01", "--warmup": "7", "--averaging": "0", "--at-one": "0",
-        "--score-every": "2", "--seed": "5",
+        "--score-every": "2", "--seed": "5", "--perceptual": "0.5", "--adversarial": "0.02",
     }  # fmt: skip
     options = [word for pair in given.items() for word in pair]
     called = train(*options, "--crop", "64", "64", "--squared", "--bfloat16", data=tmp_path / "absent")
     expected = Config(
         data=str(tmp_path / "absent"), mode="deblur", widths=(32, 48, 64), init="w.safetensors", epochs=3,
         views_per_image=4, batch=2, crop=64, learning_rate=0.01, warmup_steps=7, averaging=0.0, at_one=0.0,
-        squared=True, score_every=2, bfloat16=True, seed=5,
+        squared=True, perceptual=0.5, adversarial=0.02, score_every=2, bfloat16=True, seed=5,
     )  # fmt: skip
     assert config_said(called) == json.loads(json.dumps(asdict(expected)))
 
@@ -143,6 +143,8 @@ def test_a_run_goes_on_with_the_same_settings_only(train) -> None:
         (("--crop", "64", "96"), "--crop for --task restore must be a square, because crops are turned, but got 64 96"),
         (("--crop", "40", "40"), "crops must be a multiple of 16 from 32 on, but are 40"),
         (("--crop", "16", "16"), "--crop"),
+        (("--perceptual", "1"), "are of a second stage, but there are no weights of a first; give them as --init"),
+        (("--adversarial", "-1"), "--adversarial"),
         (("--mode", "polish"), "'polish' is not one of 'denoise'"),
         (("--at-one", "1.5"), "--at-one"),
         (("--averaging", "nan"), "--averaging"),

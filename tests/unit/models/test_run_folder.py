@@ -157,6 +157,13 @@ def test_the_better_of_weights_and_average_is_kept_with_what_it_scored(tmp_path:
     assert best.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
 
 
+def test_a_log_keeps_the_columns_that_it_began_with(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    run_folder.log({"epoch": 1, "loss": 2.5}, ("epoch", "loss"), path)
+    run_folder.log({"epoch": 2, "loss": 2.0, "val_iou": 0.1}, ("epoch", "val_iou", "loss"), path)
+    assert path.read_text().split() == ["epoch,loss", "1,2.5", "2,2.0"]
+
+
 def test_an_epoch_goes_through_its_batches(tmp_path: Path) -> None:
     config, state = Schedule(), fresh_state()
     seen: list[float] = []
