@@ -7,6 +7,7 @@ scenes are modules of their own, imported when asked for.
 from saccade.bundle import Bundle, open_bundle
 from saccade.errors import BundleError, DeviceError, FrameError, SaccadeError
 from saccade.frames import from_buffer
+from saccade.gain_table import CameraNoise, GainTable, read_gain_table
 from saccade.opening import open_task as open  # noqa: A004 - the verb of the package, as in `PIL.Image.open`
 from saccade.results import Detections, Origin, Restoration, Segmentation, Timing
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
@@ -16,10 +17,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Bundle",
     "BundleError",
+    "CameraNoise",
     "DetectTask",
     "Detections",
     "DeviceError",
     "FrameError",
+    "GainTable",
     "Origin",
     "Restoration",
     "RestoreTask",
@@ -32,4 +35,5 @@ __all__ = [
     "from_buffer",
     "open",
     "open_bundle",
+    "read_gain_table",
 ]

@@ -7,6 +7,7 @@ ISO or a factor; the variance of noise in squared grey levels is sigma**2 + shot
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,18 @@ AROUND = 5
 
 @dataclass(frozen=True)
 class CameraNoise:
-    """Noise of variance sigma**2 + shot * grey level, in squared grey levels."""
+    """Noise of variance sigma**2 + shot * grey level, in squared grey levels.
+
+    Raises ``RequestError`` for numbers below 0 or above 255.
+    """
 
     sigma: float
     shot: float
+
+    def __post_init__(self) -> None:
+        for name, value, most in (("sigma", self.sigma, MAX_SIGMA), ("shot", self.shot, MAX_SHOT)):
+            if not 0 <= value <= most:  # NaN is in no range
+                raise RequestError(f"a camera's {name} must be 0 to {most:g} grey levels, but is {value:g}")
 
     def map(self, frame: Any) -> npt.NDArray[np.float32]:
         """Its standard deviation at each pixel of a frame (H, W, 3), float32 (H, W), as ``RestoreTask`` takes sigma."""
@@ -62,10 +71,10 @@ class GainTable:
         return CameraNoise(sigma, shot)
 
 
-def read_gain_table(path: Path) -> GainTable:
+def read_gain_table(path: str | os.PathLike[str]) -> GainTable:
     """The table in a JSON file. Raises ``DatasetError`` that names the field at fault."""
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise DatasetError(f"the gain table {path} cannot be read: {error.strerror}") from error

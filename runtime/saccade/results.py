@@ -136,14 +136,16 @@ class Restoration:
 
     ``image`` has the frame's type and colour order, (H, W, 3) times the bundle's scale: uint8, or float32 in grey
     levels that may lie beyond 0..255. ``sigma`` is the level of noise (grey levels) or blur (pixels) that was used,
-    None where the mode has none, and its mean where it varies. ``steps`` are those taken: 0 where sigma is in the
-    bundle's dead zone and the frame was left as it is. ``gain`` is what the light of dark frames was multiplied by,
-    None where nothing lifts it. ``finite`` is False when the network gave NaN or an infinity: the image then means
-    nothing.
+    None where the mode has none, and the root of its mean square where it varies. ``measured`` is what was found where
+    noise was measured: it may lie beyond what the network knows, and ``sigma`` then is the nearest that it does.
+    ``steps`` are those taken: 0 where sigma is in the bundle's dead zone and the frame was left as it is. ``gain`` is
+    what the light of dark frames was multiplied by, None where nothing lifts it. ``finite`` is False when the network
+    gave NaN or an infinity: the image then means nothing.
     """
 
     image: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     sigma: float | None
+    measured: float | None
     steps: int
     gain: float | None
     finite: bool

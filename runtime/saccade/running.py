@@ -6,7 +6,7 @@ Frames in which something is to be blurred are blurred first, and every picture 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.blur import blur_all, blur_boxes
-from saccade.errors import RequestError
+from saccade.errors import RequestError, SourceError
 from saccade.kinds import KINDS, Kind
 from saccade.kinds.detect import DetectRequest
 from saccade.kinds.look import Look
-from saccade.kinds.restore import RestoreRequest
 from saccade.results import Detections, Restoration, Segmentation
 from saccade.sources.base import Source, SourceFault, SourceFrame
 from saccade.tasks import DetectTask, SegmentTask, Task
+from saccade.tasks.restore_request import RestoreRequest
 from saccade.writers import JsonLinesWriter, VideoWriter, contact_sheet, ensure_folder, write_png
 
 SHEET_TILES = 9
@@ -33,6 +33,9 @@ Pixels = npt.NDArray[np.uint8]
 Result = Segmentation | Detections | Restoration
 Request = DetectRequest | RestoreRequest
 """What each frame is asked for; None for what the bundle says."""
+
+RequestOf = Callable[[str], Request]
+"""What the frame of a name is asked for. Raises ``SourceError`` where that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -77,36 +80,36 @@ def run_source(
     source: Source,
     outputs: Outputs,
     *,
-    request: Request | None = None,
+    request: Request | RequestOf | None = None,
     limit: int | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Run ``task`` on each frame of ``source`` (at most ``limit``) and write what ``outputs`` asks for.
 
-    ``request`` is what the task is asked for, frame by frame. What cannot be read is kept in the summary and the run
-    goes on. Ctrl-C ends the run with every file valid. Raises ``RequestError`` for outputs or a request that the task
-    does not have, ``OutputError`` when something cannot be written.
+    ``request`` is what the task is asked for, the same for every frame or by the frame's name. What cannot be read is
+    kept in the summary and the run goes on. Ctrl-C ends the run with every file valid. Raises ``RequestError`` for
+    outputs or a request that the task does not have, ``OutputError`` when something cannot be written.
     """
     _check_outputs(task, outputs, request)
-    asked: dict[str, Any] = {} if request is None else {key.name: getattr(request, key.name) for key in fields(request)}
     summary = Summary()
     started = time.perf_counter()
     with ExitStack() as stack:
         keeper = _Keeper(outputs, task, source, expected_length(source, limit), stack)
         try:
-            for item in source:
+            for item in _with_requests(source, request):
                 if isinstance(item, SourceFault):
                     summary.faults.append(item)
                     keeper.keep_fault(item)
                 else:
+                    frame, asked = item
                     result = task(
-                        item.image,
-                        pixel_format=item.pixel_format,
-                        frame_id=item.frame_id,
-                        captured_ns=item.captured_ns,
+                        frame.image,
+                        pixel_format=frame.pixel_format,
+                        frame_id=frame.frame_id,
+                        captured_ns=frame.captured_ns,
                         **asked,
                     )
-                    keeper.keep(item, result)
+                    keeper.keep(frame, result)
                     summary.frames += 1
                     summary.not_finite += not result.finite
                     summary.task_ms += result.timing.total_ms
@@ -128,13 +131,31 @@ def expected_length(source: Source, limit: int | None) -> int | None:
     return min(known) if known else None
 
 
-def _check_outputs(task: Task, outputs: Outputs, request: Request | None) -> None:
+def _with_requests(
+    source: Source, request: Request | RequestOf | None
+) -> Iterator[SourceFault | tuple[SourceFrame, dict[str, Any]]]:
+    """Each frame with what the task is asked for, as its arguments."""
+    for item in source:
+        if isinstance(item, SourceFault):
+            yield item
+            continue
+        try:
+            found = request(item.name) if callable(request) else request
+        except SourceError as error:
+            yield SourceFault(item.name, str(error))
+        else:
+            yield item, {} if found is None else {key.name: getattr(found, key.name) for key in fields(found)}
+
+
+def _check_outputs(task: Task, outputs: Outputs, request: Request | RequestOf | None) -> None:
     if isinstance(request, DetectRequest) and not isinstance(task, DetectTask):
         raise RequestError(f"thresholds of boxes are for detection, but this task is {task.spec.kind}")
     if isinstance(request, RestoreRequest) and task.spec.kind != "restore":
         raise RequestError(f"sigma, mask and steps are for restoration, but this task is {task.spec.kind}")
     if outputs.class_maps and not isinstance(task, SegmentTask):
         raise RequestError(f"class maps are for segmentation, but this task is {task.spec.kind}")
+    if outputs.look.before_after and not outputs.overlays:
+        raise RequestError("pictures of before and after were asked for, but no pictures are to be written; drop one")
     if not outputs.blurred:
         return
     if not isinstance(task, DetectTask):

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from tests.tiny import TinyBridge, seeded
 
 import saccade
-from saccade import tiles
+from saccade import engines, tiles
 from saccade.engines import buffers
+from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import EngineError, FrameError
 from saccade.spec import Tiling
 from saccade.tiles import blend, spans
@@ -221,6 +222,29 @@ class TestThreads:
         # Then each gives the same to the bit, and no two jobs are alike.
         assert all(same for each in found for same in each)
         assert not any(np.array_equal(one, other) for one, other in pairwise(expected))
+
+    @pytest.mark.parametrize("variant", ["auto", "fp32-cpu-stepwise"])
+    def test_what_one_of_many_opens_all_share(
+        self, tiny_restorer_bundle: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+    ) -> None:
+        opened: list[str] = []
+        load = engines.load
+
+        def counted(name: str, graph: Graph, options: EngineOptions) -> Engine:
+            opened.append(graph.name)
+            return load(name, graph, options)
+
+        monkeypatch.setattr(engines, "load", counted)
+        frame = random_frame(40, 50)
+        with saccade.open(tiny_restorer_bundle, variant=variant, device="cpu", threads=1) as first:
+            assert isinstance(first, saccade.RestoreTask)
+            clones = [first.clone() for _ in range(3)]
+            with ThreadPoolExecutor(4) as pool:
+                images = list(pool.map(lambda task: task(frame, sigma=SIGMA, steps=4).image, [first, *clones]))
+        assert all(np.array_equal(image, images[0]) for image in images)
+        assert (
+            len(opened) == len(set(opened)) == (2 if variant == "auto" else 3)
+        )  # one step's and four's; or the stages
 
     def test_a_clone_outlives_the_task_it_came_from(self, tiny_restorer_bundle: Path) -> None:
         frame = random_frame(30, 40)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import click
+import numpy as np
 
 from saccade.cli.eval_outcome import Outcome, progress_bar
 from saccade.cli.options import Command, FiniteRange, parse_steps, restore_option
@@ -17,6 +19,10 @@ from saccade.evaluation.degradations import DARK_GAMMA, DARK_SHOT, DARK_SIGMA
 from saccade.metrics import quality_library
 from saccade.spec import MEASURED, RestoreSpec, Restoring
 from saccade.tasks import RestoreTask
+from saccade.tasks.restore_request import RestoreRequest, Sigma, Steps, check_request
+
+Told = Literal["known", "measured", "tiles"]
+"""How a restorer knows sigma."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class RestoreOptions:
 
     degraded: Path | None
     levels: dict[str, tuple[float, ...]]
-    told: str | None
+    told: Told | None
     entry: str | None
     steps: str
     tile: int | None
@@ -63,15 +69,15 @@ def restoring_options(command: Command) -> Command:
             help="how the restorer knows the noise or blur.",
         ),
         _level_option("--holes", FiniteRange(0, 1), "0.25", "share of random pixels that are missing."),
-        _level_option("--blur-sigma", FiniteRange(0, min_open=True), "1.6", "Gaussian blur in pixels."),
+        _level_option("--blur-sigma", FiniteRange(0.01, 100), "1.6", "Gaussian blur in pixels."),
         _level_option(
             "--gain",
-            FiniteRange(0, min_open=True),
+            FiniteRange(0.01, 1000),
             "8",
             "what dark frames are multiplied by; those made here have noise of variance "
             f"{DARK_SIGMA:g} + {DARK_SHOT:g} * grey level, and a gamma of {DARK_GAMMA:g} after the gain.",
         ),
-        _level_option("--noise-sigma", FiniteRange(0), "25", "Gaussian noise in grey levels."),
+        _level_option("--noise-sigma", FiniteRange(0, 1000), "25", "Gaussian noise in grey levels."),
         restore_option(
             "--degraded",
             type=click.Path(path_type=Path),
@@ -97,6 +103,8 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
     told = _told(spec, options, sigmas)
     entry = _entry(task, options)
     steps = parse_steps(options.steps)
+    for level, sigma in zip(levels, sigmas, strict=True):
+        _check_level(task, options, steps, level, sigma if told == "known" else told)
     paths = list_images(data)[:limit]
     pairs = None if options.degraded is None else pair_up(paths, options.degraded, spec.scale)
 
@@ -107,6 +115,7 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
         assert level is not None  # only pairs have none
         return degraded_images(paths, spec.mode, level)
 
+    task.prepare(steps, entry)
     with progress_bar(len(paths) * len(levels)) as progress:
         scored = tuple(
             evaluate_restoration(
@@ -122,6 +131,17 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
             for level, sigma in zip(levels, sigmas, strict=True)
         )
     return Outcome(RestorationEvaluation(spec.mode, entry, told, steps, scored, quality_library() is not None))
+
+
+def _check_level(task: RestoreTask, options: RestoreOptions, steps: Steps, level: float | None, sigma: Sigma) -> None:
+    """Raise ``RequestError`` for what the task will refuse at a level, before any image of the others is scored."""
+    mask = np.zeros((1, 1), np.uint8) if task.spec.takes_mask else None
+    request = RestoreRequest(sigma, mask, steps, options.tile)
+    if task.spec.light is not None and level is not None:
+        request = replace(request, gain=level)
+        if options.degraded is None:
+            request = replace(request, gamma=DARK_GAMMA, shot=DARK_SHOT)
+    check_request(task.spec, request, task.steps)
 
 
 def _levels(spec: RestoreSpec, options: RestoreOptions) -> tuple[float | None, ...]:
@@ -148,7 +168,7 @@ def _true_sigma(spec: RestoreSpec, options: RestoreOptions, level: float | None)
     return DARK_SIGMA if options.degraded is None else None
 
 
-def _told(spec: RestoreSpec, options: RestoreOptions, sigmas: Sequence[float | None]) -> str | None:
+def _told(spec: RestoreSpec, options: RestoreOptions, sigmas: Sequence[float | None]) -> Told | None:
     """How the restorer knows sigma; None where its mode has none. Raises ``RequestError`` for what it cannot know."""
     if not spec.takes_sigma:
         if options.told is not None:

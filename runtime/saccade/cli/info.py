@@ -11,6 +11,7 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, json_option
 from saccade.kinds import KINDS
+from saccade.manifest import Manifest
 from saccade.spec import FullImageSpec, ImageSpec, Letterbox, Resize
 
 
@@ -41,7 +42,7 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
         ("bundle", f"{manifest.name} ({bundle.size_bytes / 1e6:.1f} MB, all parts intact)"),
         ("identity", bundle.identity),
         *kind.describe(task),
-        ("frames", f"uint8 (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
+        ("frames", f"{_types(manifest)} (H, W, 3) of any size, {' or '.join(task.image.pixel_formats)}"),
         ("input", _input(task.image)),
         ("golden", f"{len(manifest.golden)} frames, each held against PyTorch's result"),
     ]
@@ -57,6 +58,11 @@ def _lines(bundle: Bundle) -> list[tuple[str, str]]:
     lines += [(name.replace("_", " "), value) for name, value in stated.items() if not name.startswith("version.")]
     made_with = {n.partition(".")[2]: v for n, v in stated.items() if n.startswith("version.")}
     return [*lines, ("made with", ", ".join(f"{name} {value}" for name, value in sorted(made_with.items())))]
+
+
+def _types(manifest: Manifest) -> str:
+    """The types of frames that variants take: restorers say it of each, others take bytes."""
+    return " or ".join(dict.fromkeys(str(each.parameters.get("entry", "uint8")) for each in manifest.variants))
 
 
 def _input(image: ImageSpec | FullImageSpec) -> str:

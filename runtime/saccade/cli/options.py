@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from saccade.engines import DEVICES, ENGINES
 from saccade.errors import RequestError
+from saccade.tasks.restore_request import Steps
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -81,7 +82,7 @@ def detect_options(command: Command) -> Command:
 
 
 def restore_options(command: Command) -> Command:
-    """``--sigma --gain --gamma --shot --mask --steps --tile --before-after``: what restoration is asked for."""
+    """``--sigma --gain --gamma --shot --mask --seed --steps --tile --before-after``: what restoration is asked for."""
     own = "the bundle's"
     for option in (
         restore_option("--before-after", is_flag=True, help="pictures show each frame beside the restored one."),
@@ -101,7 +102,12 @@ def restore_options(command: Command) -> Command:
             show_default="by frame",
             help="low light: what it is multiplied by.",
         ),
-        restore_option("--mask", type=click.Path(path_type=Path), help="picture that is not black in holes."),
+        restore_option("--seed", type=click.IntRange(0), show_default="0", help="of the noise that holes begin with."),
+        restore_option(
+            "--mask",
+            type=click.Path(path_type=Path),
+            help="picture that is white in holes, for all frames; or a folder of such, named as their frames.",
+        ),
         restore_option(
             "--sigma",
             metavar="NUMBER|measured|tiles",
@@ -113,11 +119,11 @@ def restore_options(command: Command) -> Command:
     return command
 
 
-def parse_steps(text: str) -> int | str:
+def parse_steps(text: str) -> Steps:
     """``--steps`` as a restorer takes it. Raises ``RequestError``."""
     if text != "auto" and not (text.isdecimal() and len(text) < 4):
         raise RequestError(f"--steps must be a number or auto, but got {text!r}")
-    return text if text == "auto" else int(text)
+    return "auto" if text == "auto" else int(text)
 
 
 def restore_option(name: str, **settings: Any) -> Callable[[Command], Command]:

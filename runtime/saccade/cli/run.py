@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from saccade.bundle import open_bundle
 from saccade.cli import INTERRUPTED, emit_json
@@ -24,15 +26,16 @@ from saccade.cli.options import (
     segment_option,
 )
 from saccade.errors import RequestError
-from saccade.gain_table import CameraNoise, read_gain_table
+from saccade.gain_table import read_gain_table
 from saccade.kinds import restore
 from saccade.kinds.detect import DetectRequest, check_request, pick_classes
 from saccade.kinds.look import Look
 from saccade.opening import open_task
-from saccade.running import Outputs, Request, Summary, expected_length, run_source
+from saccade.running import Outputs, Pixels, Request, RequestOf, Summary, expected_length, run_source
 from saccade.sources import Source, open_source
-from saccade.sources.images import read_mask
+from saccade.sources.images import MaskFolder, read_mask
 from saccade.tasks import RestoreTask, Task
+from saccade.tasks.restore_request import RestoreRequest, Sigma
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -51,7 +54,11 @@ if TYPE_CHECKING:
 )
 @engine_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")
-@click.option("--overlays/--no-overlays", default=True, help="Overlay pictures, or overlay.mp4 for a video.")
+@click.option(
+    "--overlays/--no-overlays",
+    default=True,
+    help="Overlay pictures, or overlay.mp4 for a video; of restoration, the restored ones.",
+)
 @click.option("--contact-sheet", is_flag=True, help="Nine overlays on one PNG.")
 @click.option("--legend/--no-legend", "has_names", default=True, help="Class names on overlays.")
 @segment_option("--class-maps", is_flag=True, help="class maps as palette PNGs whose pixel values are class ids.")
@@ -87,6 +94,7 @@ def run(
     blur: tuple[str, ...],
     sigma: str | None,
     mask: Path | None,
+    seed: int | None,
     steps: str,
     tile: int | None,
     before_after: bool,
@@ -104,17 +112,17 @@ def run(
     opened = open_bundle(bundle)
     spec = opened.manifest.task
     refuse_options_of_other_kinds(spec.kind)
-    request: Request | None = None
+    request: Request | RequestOf | None = None
+    asked: RestoreRequest | None = None
     blurred: tuple[str, ...] = ()
     if spec.kind == "detect":
         wanted = pick_classes(classes, spec.classes)
         request = DetectRequest(conf, iou, max_det, wanted or None, agnostic_nms or None)
         blurred = pick_classes(blur, spec.classes)
     elif spec.kind == "restore":
-        holes = None if mask is None else read_mask(mask)
-        request = restore.RestoreRequest(
-            _sigma(sigma, gain_table, camera_gain), holes, parse_steps(steps), tile, gain, gamma, shot
-        )
+        level = _sigma(sigma, gain_table, camera_gain)
+        asked = RestoreRequest(level, _one_mask(mask), parse_steps(steps), tile, seed, gain, gamma, shot)
+        request = asked if mask is None or not mask.is_dir() else _by_frame(asked, MaskFolder(mask))
     outputs = Outputs(
         output or _next_folder(Path("runs")),
         overlays=overlays,
@@ -129,8 +137,9 @@ def run(
     ):
         if isinstance(request, DetectRequest) and spec.kind == "detect":
             check_request(request, spec, opened.variant(task.variant))
-        if isinstance(request, restore.RestoreRequest) and isinstance(task, RestoreTask):
-            restore.check_request(request, task)
+        if asked is not None and isinstance(task, RestoreTask):
+            restore.check_asked(asked, task)
+            task.prepare(asked.steps)
         if not as_json:
             chosen = task.describe()
             click.echo(
@@ -154,18 +163,34 @@ def _report(summary: Summary, task: Task, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _sigma(text: str | None, table: Path | None, camera_gain: float | None) -> float | str | CameraNoise | None:
+def _sigma(text: str | None, table: Path | None, camera_gain: float | None) -> Sigma:
     """``--sigma``, or what takes its place, as the task takes it."""
     if table is not None and camera_gain is not None and text is None:
         return read_gain_table(table).at(camera_gain)
     if table is not None or camera_gain is not None:
         raise RequestError("--gain-table and --camera-gain give sigma together; pass both, and no --sigma")
-    if text is None or text in ("measured", "tiles"):
+    if text is None or text == "measured" or text == "tiles":  # a set of them would be any text to the type checker
         return text
     try:
         return float(text)
     except ValueError as error:
         raise RequestError(f"--sigma must be a number, measured or tiles, but got {text!r}") from error
+
+
+def _one_mask(path: Path | None) -> Pixels | None:
+    """The mask of all frames; of a folder's own ones a stand-in."""
+    if path is None:
+        return None
+    if path.is_dir():
+        return np.zeros((1, 1), np.uint8)
+    mask = read_mask(path)
+    if not mask.any():
+        raise RequestError(f"--mask {path} has no holes: all of it is black; make them white")
+    return mask
+
+
+def _by_frame(asked: RestoreRequest, masks: MaskFolder) -> RequestOf:
+    return lambda name: replace(asked, mask=masks.of(name))
 
 
 def _next_folder(parent: Path) -> Path:
@@ -174,7 +199,7 @@ def _next_folder(parent: Path) -> Path:
 
 
 def _run_with_progress(
-    task: Task, source: Source, outputs: Outputs, request: Request | None, limit: int | None
+    task: Task, source: Source, outputs: Outputs, request: Request | RequestOf | None, limit: int | None
 ) -> Summary:
     def speed(summary: Summary | None) -> str | None:
         return f"{summary.task_fps:.1f} fps" if summary else None

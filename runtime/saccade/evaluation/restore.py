@@ -16,6 +16,7 @@ from saccade.metrics.quality import gmsd, quality_library, ssim
 from saccade.results import Restoration
 from saccade.spec import Restoring
 from saccade.tasks.restore import RestoreTask
+from saccade.tasks.restore_request import Sigma, Steps
 
 SCORES = ("psnr", "input_psnr", "ssim", "gmsd", "high_band", "noise_correlation")
 LOWER_IS_BETTER = ("gmsd", "noise_correlation")
@@ -71,7 +72,7 @@ class RestorationEvaluation:
     mode: Restoring
     entry: str
     told: str | None
-    steps: int | str
+    steps: Steps
     levels: tuple[LevelScores, ...]
     has_perceived: bool
 
@@ -104,8 +105,8 @@ def evaluate_restoration(
     level: float | None,
     *,
     entry: str,
-    sigma: float | str | None = None,
-    steps: int | str = "auto",
+    sigma: Sigma = None,
+    steps: Steps = "auto",
     tile: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> LevelScores:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from saccade.bundle import Bundle
 from saccade.draw import side_by_side
 from saccade.errors import RequestError
-from saccade.gain_table import CameraNoise
 from saccade.kinds.look import Look
 from saccade.results import Restoration
-from saccade.spec import MEASURED, Golden, RestoreSpec
+from saccade.spec import Golden, RestoreSpec
 from saccade.tasks import RestoreTask
+from saccade.tasks.restore_request import RestoreRequest, check_request, light_ranges, steps_taken
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,15 +32,11 @@ LEVELS = ("sigma", "gain", "gamma", "shot")
 
 
 @dataclass(frozen=True)
-class ImageCheck:
-    """One golden frame: how far its pixels are from PyTorch's at most, over all numbers of steps, and how far they may.
+class StepsCheck:
+    """One number of steps on a golden frame: how far pixels are from PyTorch's at most, and how far they may be."""
 
-    ``steps`` are the numbers compared.
-    """
-
-    frame: str
-    size_hw: tuple[int, int]
-    steps: tuple[int, ...]
+    steps: int
+    variant: str
     grey_levels: int
     most_grey_levels: float
     finite: bool
@@ -52,21 +48,26 @@ class ImageCheck:
     @property
     def sentence(self) -> str:
         not_finite = "" if self.finite else ", result not finite"
-        steps = ", ".join(map(str, self.steps))
-        return f"{self.grey_levels} grey levels off (at most {self.most_grey_levels:g}) in {steps} steps{not_finite}"
+        allowed = f"at most {self.most_grey_levels:g} for {self.variant}"
+        count = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        return f"{self.grey_levels} grey levels off in {count} ({allowed}){not_finite}"
 
 
 @dataclass(frozen=True)
-class RestoreRequest:
-    """What restoration is asked for: see ``RestoreTask.submit``. None is the bundle's own."""
+class ImageCheck:
+    """One golden frame in every number of steps, each held to the variant that took it."""
 
-    sigma: float | str | CameraNoise | None = None
-    mask: Pixels | None = None
-    steps: int | str = "auto"
-    tile: int | None = None
-    gain: float | None = None
-    gamma: float | None = None
-    shot: float | None = None
+    frame: str
+    size_hw: tuple[int, int]
+    steps: tuple[StepsCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.steps)
+
+    @property
+    def sentence(self) -> str:
+        return "; ".join(check.sentence for check in self.steps)
 
 
 @dataclass(frozen=True)
@@ -107,21 +108,25 @@ def check(bundle: Bundle, golden: Golden, task: RestoreTask) -> ImageCheck:
     if "mask" in golden.inputs:
         asked["mask"] = bundle.array(golden.inputs["mask"])
     found = restore_all(task, bundle.array(frame), asked)
-    compared = compare_images(found, bundle.array(golden.results["images"]), task.spec.steps)
-    return ImageCheck(
-        frame.member,
-        (frame.shape[0], frame.shape[1]),
-        task.steps,
-        compared.most,
-        bundle.variant(task.variant).tolerances["grey_levels"],
-        all(result.finite for result in found.values()),
+    wanted = bundle.array(golden.results["images"])
+    checks = tuple(
+        StepsCheck(
+            steps,
+            result.origin.variant,
+            compare_images({steps: result}, wanted, task.spec.steps).most,
+            bundle.variant(result.origin.variant).tolerances["grey_levels"],
+            result.finite,
+        )
+        for steps, result in found.items()
     )
+    return ImageCheck(frame.member, (frame.shape[0], frame.shape[1]), checks)
 
 
 def record(result: Restoration) -> dict[str, Any]:
-    """The level that was used, the steps taken, and the gain where there was one."""
-    lifted = {} if result.gain is None else {"gain": round(result.gain, 3)}
-    return {"sigma": None if result.sigma is None else round(result.sigma, 3), "steps": result.steps, **lifted}
+    """The level that was used, what was measured and the gain where there are such, and the steps taken."""
+    numbers = {"sigma": result.sigma, "measured": result.measured, "gain": result.gain}
+    rounded = {name: round(value, 3) for name, value in numbers.items() if value is not None}
+    return {"sigma": None, **rounded, "steps": result.steps}
 
 
 def picture(image: Pixels, result: Restoration, look: Look) -> Pixels:
@@ -137,49 +142,31 @@ def describe(spec: RestoreSpec) -> list[tuple[str, str]]:
         low, high = spec.sigma_range
         usual = "measured" if spec.sigma is None else f"{spec.sigma:g}"
         what[spec.mode] = f"{_SIGMA[spec.mode].format(f'{low:g} to {high:g}')}, by default {usual}"
-    lines = [("task", f"{spec.kind}, {spec.mode}: {what[spec.mode]}"), ("steps", ", ".join(map(str, spec.steps)))]
+    lines = [("task", f"{spec.kind}, {spec.mode}: {what[spec.mode]}"), ("steps", _steps(spec))]
     if spec.light is not None:
-        low, high = spec.light.gain_range
-        lines.append(("light", f"lifted by a gain of {low:g} to {high:g} and a gamma, by default {spec.light.gamma:g}"))
+        gain, gamma, shot = (f"{low:g} to {high:g}" for low, high in light_ranges(spec.light).values())
+        lines.append(
+            (
+                "light",
+                f"gain of {gain}, by default to a mean of {spec.light.exposure:g}; gamma of {gamma}, by default "
+                f"{spec.light.gamma:g}; shot of {shot}",
+            )
+        )
     if spec.dead_zone:
         lines.append(("dead zone", f"frames of sigma {spec.dead_zone:g} and less stay as they are"))
     return [*lines, ("tiles", f"above {spec.tiling.size}x{spec.tiling.size} pixels, {spec.tiling.overlap} shared")]
+
+
+def _steps(spec: RestoreSpec) -> str:
+    return f"{', '.join(map(str, spec.steps))}, by default {steps_taken('auto', spec.steps)}"
 
 
 def held_to(tolerances: dict[str, float]) -> str:
     return f"grey levels off <= {tolerances['grey_levels']:g}"
 
 
-def check_request(request: RestoreRequest, task: RestoreTask) -> None:
-    """Raise ``RequestError`` for what ``task`` cannot be asked, before the first frame."""
+def check_asked(request: RestoreRequest, task: RestoreTask) -> None:
+    """Raise ``RequestError`` for what ``task`` cannot be asked of a source's frames, before the first of them."""
     if "uint8" not in task.entries:
         raise RequestError(f"variant {task.variant} takes float32 frames, but a source gives uint8; choose another")
-    if request.steps != "auto" and request.steps not in task.steps:
-        raise RequestError(
-            f"--steps {request.steps} was asked for, but this bundle carries {', '.join(map(str, task.steps))}"
-        )
-    least = 2 * task.spec.tiling.overlap
-    if request.tile is not None and 0 < request.tile <= least:
-        raise RequestError(f"--tile must be 0, for none, or above {least} for this bundle, but is {request.tile}")
-    _check_sigma(request.sigma, task.spec)
-    if task.spec.takes_mask != (request.mask is not None):
-        needed = "needs one: a picture that is not black in holes" if task.spec.takes_mask else "takes none"
-        raise RequestError(f"--mask: this bundle's mode is {task.spec.mode}, which {needed}")
-    for name in ("gain", "gamma", "shot"):
-        if getattr(request, name) is not None and task.spec.light is None:
-            raise RequestError(f"--{name} is for mode low-light, but this bundle's mode is {task.spec.mode}; drop it")
-
-
-def _check_sigma(sigma: float | str | CameraNoise | None, spec: RestoreSpec) -> None:
-    if sigma is None:
-        return
-    if not spec.takes_sigma:
-        raise RequestError(f"--sigma was given, but this bundle's mode is {spec.mode}; leave it out")
-    if isinstance(sigma, str | CameraNoise):
-        if spec.mode not in MEASURED:
-            asked = f"--sigma {sigma}" if isinstance(sigma, str) else "a gain table"
-            raise RequestError(f"{asked} was asked for, but mode {spec.mode} needs a number")
-        return
-    low, high = spec.sigma_range
-    if not low <= sigma <= high:
-        raise RequestError(f"--sigma must be {low:g} to {high:g} for this bundle, but is {sigma:g}")
+    check_request(task.spec, request, task.steps)

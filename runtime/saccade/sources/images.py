@@ -53,12 +53,37 @@ class ImageSource:
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture at ``path`` as a mask, uint8 (H, W): 1 where any channel is not black. Raises ``SourceError``."""
+    """The picture at ``path`` as a mask, uint8 (H, W): 1 where it is nearer to its brightest value than to black.
+
+    Raises ``SourceError`` for a picture with transparency: which part of it is meant cannot be known.
+    """
     _require_pillow()
+    from PIL import Image
+
     try:
-        return (read_image(path).max(axis=2) > 0).astype(np.uint8)
+        image = Image.open(path)
+        with image:
+            is_transparent = "A" in image.getbands() or "transparency" in image.info
+        brightest = read_image(path).max(axis=2)
     except Exception as error:  # as above
         raise SourceError(f"mask {path} cannot be read as an image: {error}") from error
+    if is_transparent:
+        raise SourceError(f"mask {path} is partly transparent; make it white in holes and black elsewhere")
+    return (brightest > brightest.max() / 2).astype(np.uint8)
+
+
+class MaskFolder:
+    """Masks of frames in a folder, each a picture with its frame's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths = {path.stem: path for path in folder_images(folder)}
+
+    def of(self, name: str) -> npt.NDArray[np.uint8]:
+        """The mask of the frame ``name``, see ``read_mask``. Raises ``SourceError``."""
+        if name not in self._paths:
+            raise SourceError(f"{self.folder} holds no mask named {name}, as its frame is")
+        return read_mask(self._paths[name])
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.engines.base import Array, Engine, EngineInfo
+from saccade.engines.base import Array, EngineInfo
 from saccade.errors import EngineError, RequestError
 from saccade.results import Origin, Restoration, Timing
 from saccade.spec import PixelFormat, RestoreSpec, Variant
 from saccade.tasks.frame_task import is_batch
-from saccade.tasks.restore_forms import Form, Stepwise, Unrolled
-from saccade.tasks.restore_job import Asked, Job, Sigma, Steps, prepare_job
+from saccade.tasks.restore_forms import Form, Forms, Load
+from saccade.tasks.restore_job import Job, prepare_job
+from saccade.tasks.restore_request import RestoreRequest, Sigma, Steps, steps_taken
 from saccade.tiles import blend
-
-Load = Callable[[Variant, str], Engine]
-"""Opens one stage of a variant."""
 
 ENTRIES: dict[str, type[np.generic]] = {"uint8": np.uint8, "float32": np.float32}
 """The type of frames that a variant takes and gives, by its parameter ``entry``."""
@@ -41,17 +39,17 @@ class RestoreTask:
         pixel_format: PixelFormat = "rgb24",
     ) -> None:
         self.spec, self.pixel_format = spec, pixel_format
-        self._load, self._variants = load, tuple(variants)
-        self._forms: dict[tuple[str, int], Form] = {}
+        self._variants = tuple(variants)
+        self._forms = Forms(load, spec.tables)
         self._chosen = self._variants[0]
         self._results: list[Restoration] | None = None
         self._next_id = 0
         self._is_closed = False
-        self._info = self._form(self._chosen, self._steps_of(self._chosen)[0]).describe()
+        self._info = self._forms.get(self._chosen, self._steps_of(self._chosen)[0]).describe()
 
     @property
     def variant(self) -> str:
-        """The name of the variant that ran last, or of the first that may run."""
+        """The name of the variant that ran or was prepared last, or of the first that may run."""
         return self._chosen.name
 
     @property
@@ -91,7 +89,7 @@ class RestoreTask:
         mask: npt.NDArray[Any] | None = None,
         steps: Steps = "auto",
         tile: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         gain: float | None = None,
         gamma: float | None = None,
         shot: float | None = None,
@@ -103,20 +101,22 @@ class RestoreTask:
 
         ``sigma``: the noise's standard deviation in grey levels, or the blur's in pixels; or a map of it (H, W); or a
         ``CameraNoise``. Noise is measured where it is "measured", the default of most denoisers, or "tiles": locally.
-        ``mask`` (H, W) is true in holes. ``steps``: one of ``self.steps``; more steps give more texture and more error.
-        "auto" takes one. ``tile`` is the side in pixels from which frames are cut into tiles, 0 for never. ``seed``
-        decides the noise that holes are filled with. A "low-light" bundle lifts light u in 0..1 to
-        (``gain`` * u) ** ``gamma``; without a gain, to the exposure that the bundle wants. ``shot`` is how much
+        What is measured, or follows from a camera and its light, is taken to the nearest end of the bundle's range if
+        it lies beyond. ``mask`` (H, W) is true in holes. ``steps``: one of ``self.steps``; more steps give more texture
+        and more error. "auto" takes one. A number of steps is opened when it is first asked for, see ``prepare``.
+        ``tile`` is the side in pixels from which frames are cut into tiles, 0 for never. ``seed``, usually 0, decides
+        the noise that holes are filled with, the same in each frame of a batch. A "low-light" bundle lifts light u in
+        0..1 to (``gain`` * u) ** ``gamma``; without a gain, to the exposure that the bundle wants. ``shot`` is how much
         variance of noise a grey level of light adds to that of sigma. Raises ``FrameError`` for a frame or mask,
         ``EngineError`` for a task that is closed, ``RequestError`` for the rest.
         """
         if self._is_closed:
             raise EngineError("the task is closed; open the bundle again")
         started = time.perf_counter_ns()
-        asked = Asked(sigma, mask, steps, tile, seed, gain, gamma, shot)
-        job = prepare_job(self.spec, frame, asked, pixel_format or self.pixel_format, self.entries, self.steps)
+        request = RestoreRequest(sigma, mask, steps, tile, seed, gain, gamma, shot)
+        job = prepare_job(self.spec, frame, request, pixel_format or self.pixel_format, self.entries, self.steps)
         variant = self._variant_for(job.steps, str(job.frames.dtype))
-        form = self._form(variant, job.steps)
+        form = self._forms.get(variant, job.steps)
         first_id = self._next_id if frame_id is None else frame_id
         ready = time.perf_counter_ns()
 
@@ -129,16 +129,27 @@ class RestoreTask:
             Restoration(
                 image=image,
                 sigma=None if np.isnan(used) else float(used),
+                measured=None if np.isnan(found) else float(found),
                 steps=job.steps if is_worked else 0,
                 gain=float(job.light["gain"][index, 0, 0, 0]) if job.light else None,
                 finite=bool(is_finite),
                 timing=took,
                 origin=Origin(first_id + index, info.name, info.device, variant.name, age_ms),
             )
-            for index, (image, used, is_worked, is_finite) in enumerate(
-                zip(restored, job.sigma, job.is_worked, finite, strict=True)
+            for index, (image, used, found, is_worked, is_finite) in enumerate(
+                zip(restored, job.levels.sigma, job.levels.measured, job.is_worked, finite, strict=True)
             )
         ]
+
+    def prepare(self, steps: Steps = "auto", entry: str | None = None) -> None:
+        """Open now what calls with ``steps`` and frames of type ``entry`` need, by default the first of ``entries``.
+
+        Raises ``RequestError`` for what the bundle does not carry.
+        """
+        number = steps_taken(steps, self.steps)
+        variant = self._variant_for(number, entry or self.entries[0])
+        self._forms.get(variant, number)
+        self._chosen = variant
 
     def wait(self) -> list[Restoration]:
         """The results of what ``submit`` was given, one a frame."""
@@ -151,13 +162,11 @@ class RestoreTask:
         """The same bundle for another thread: shared weights, buffers of its own."""
         other = object.__new__(RestoreTask)
         other.__dict__.update(self.__dict__, _results=None)
-        other._forms = {key: form.clone() for key, form in self._forms.items()}
+        other._forms = self._forms.clone()
         return other
 
     def close(self) -> None:
-        for form in self._forms.values():
-            form.close()
-        self._forms.clear()
+        self._forms.close()
         self._is_closed = True
 
     def __enter__(self) -> RestoreTask:
@@ -184,23 +193,6 @@ class RestoreTask:
         if variant.parameters["form"] == "stepwise":
             return self.spec.steps
         return (int(variant.parameters["steps"]),)
-
-    def _form(self, variant: Variant, steps: int) -> Form:
-        key = variant.name, steps
-        if key not in self._forms:
-            self._forms[key] = self._open(variant, steps)
-        return self._forms[key]
-
-    def _open(self, variant: Variant, steps: int) -> Form:
-        if variant.parameters["form"] == "unrolled":
-            return Unrolled(self._load(variant, "main"))
-        others = (form for (name, _), form in self._forms.items() if name == variant.name)
-        opened = next(others, None)
-        table = self.spec.tables[str(steps)]
-        if isinstance(opened, Stepwise):
-            return Stepwise(opened.prepare, opened.step, opened.finish, table)
-        prepare, step, finish = (self._load(variant, stage) for stage in ("prepare", "step", "finish"))
-        return Stepwise(prepare, step, finish, table)
 
 
 def _restored(job: Job, form: Form) -> tuple[Array, npt.NDArray[np.bool_], int]:

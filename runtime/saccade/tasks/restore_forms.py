@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
 
 from saccade.engines.base import Array, Engine, EngineInfo, OutputSpec
+from saccade.spec import Variant
 from saccade.step_table import StepTable, replay
 
 CHANNELS = 3
+
+Load = Callable[[Variant, str], Engine]
+"""Opens one stage of a variant."""
+
+Stage = tuple[str, str]
+"""A variant's name and one of its graphs'."""
 
 
 class Form(Protocol):
@@ -20,10 +28,6 @@ class Form(Protocol):
     def run(self, inputs: Mapping[str, Array], dtype: type[np.generic], scale: int) -> Mapping[str, Array]: ...
 
     def describe(self) -> EngineInfo: ...
-
-    def clone(self) -> Form: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,6 @@ class Unrolled:
 
     def describe(self) -> EngineInfo:
         return self.engine.describe()
-
-    def clone(self) -> Unrolled:
-        return Unrolled(self.engine.clone())
-
-    def close(self) -> None:
-        self.engine.close()
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,53 @@ class Stepwise:
     def describe(self) -> EngineInfo:
         return self.step.describe()
 
-    def clone(self) -> Stepwise:
-        return Stepwise(self.prepare.clone(), self.step.clone(), self.finish.clone(), self.table)
+
+class Forms:
+    """The forms of a bundle's variants for one thread, each opened when it is first asked for.
+
+    ``clone`` gives another thread forms of its own; what one of them opens, all share the weights of.
+    """
+
+    def __init__(self, load: Load, tables: Mapping[str, StepTable]) -> None:
+        self._load, self._tables = load, tables
+        self._shared: dict[Stage, Engine] = {}
+        self._lock = Lock()
+        self._engines: dict[Stage, Engine] = {}
+        self._forms: dict[tuple[str, int], Form] = {}
+
+    def get(self, variant: Variant, steps: int) -> Form:
+        """``variant`` in ``steps`` steps. Raises ``EngineError`` and others for what cannot be opened."""
+        key = variant.name, steps
+        if key not in self._forms:
+            self._forms[key] = self._form(variant, steps)
+        return self._forms[key]
+
+    def clone(self) -> Forms:
+        other = Forms(self._load, self._tables)
+        other._shared, other._lock = self._shared, self._lock
+        return other
 
     def close(self) -> None:
-        for engine in (self.prepare, self.step, self.finish):
+        for engine in self._engines.values():
             engine.close()
+        self._engines.clear()
+        self._forms.clear()
+        self._shared = {}  # the others keep theirs
+
+    def _form(self, variant: Variant, steps: int) -> Form:
+        if variant.parameters["form"] == "unrolled":
+            return Unrolled(self._engine(variant, "main"))
+        prepare, step, finish = (self._engine(variant, stage) for stage in ("prepare", "step", "finish"))
+        return Stepwise(prepare, step, finish, self._tables[str(steps)])
+
+    def _engine(self, variant: Variant, stage: str) -> Engine:
+        key = variant.name, stage
+        if key not in self._engines:
+            with self._lock:
+                if key not in self._shared:
+                    self._shared[key] = self._load(variant, stage)
+                self._engines[key] = self._shared[key].clone()
+        return self._engines[key]
 
 
 def _scaled(shape: tuple[int, ...], scale: int) -> tuple[int, int, int, int]:

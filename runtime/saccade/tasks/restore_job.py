@@ -1,11 +1,11 @@
-"""What a call asks of a restorer, checked, and turned into what its graphs take."""
+"""What a call asks of a restorer, turned into what its graphs take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,46 +15,35 @@ from saccade.errors import FrameError, RequestError
 from saccade.frames import as_array, check_pixel_format, check_sides
 from saccade.gain_table import CameraNoise
 from saccade.noise import measure_noise, tile_map
-from saccade.spec import MEASURED, LightSpec, RestoreSpec
+from saccade.spec import LightSpec, RestoreSpec
 from saccade.tasks.frame_task import CHANNEL_ORDERS, check_one_size, is_batch
+from saccade.tasks.restore_request import Floats, RestoreRequest, Sigma, check_request, levels_of, steps_taken
 from saccade.tiles import Span, padded, spans
-
-Floats = npt.NDArray[np.float32]
-Sigma = float | Literal["measured", "tiles"] | CameraNoise | npt.NDArray[Any] | None
-Steps = int | Literal["auto"]
-
-STEPS_IF_KNOWN = 1
-"""One step has the least error where the degradation is known: it is what the network was trained to have."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The arguments of a call beside its frame: see ``RestoreTask.submit``."""
+class Levels:
+    """How degraded frames are. ``map`` is (N, 1, H, W), or (N, 1, 1, 1) where it is the same everywhere; 1 in holes.
 
-    sigma: Sigma = None
-    mask: npt.NDArray[Any] | None = None
-    steps: Steps = "auto"
-    tile: int | None = None
-    seed: int = 0
-    gain: float | None = None
-    gamma: float | None = None
-    shot: float | None = None
+    ``sigma`` (N,) sums it up, ``measured`` (N,) is what was found in the frame; NaN where there is no such number.
+    """
+
+    map: Floats
+    sigma: Floats
+    measured: Floats
 
 
 @dataclass(frozen=True)
 class Job:
     """Frames to restore, (N, H, W, 3), and what their graph takes beside them.
 
-    ``sigma`` (N,) is what was used, NaN where none is. ``level`` is its map, (N, 1, H, W), or (N, 1, 1, 1) where it is
-    the same everywhere; of holes, 1 in them. ``noise`` (N, H, W, 3) fills holes. ``light`` are the gain, gamma and shot
-    of each frame, (N, 1, 1, 1), where there are any. ``rows`` and ``columns`` are where the tiles lie: one of each for
-    a frame that is not too large.
+    ``noise`` (N, H, W, 3) fills holes. ``light`` are the gain, gamma and shot of each frame, (N, 1, 1, 1), where there
+    are any. ``rows`` and ``columns`` are where the tiles lie: one of each for a frame that is not too large.
     """
 
     spec: RestoreSpec
     frames: Array
-    level: Floats
-    sigma: Floats
+    levels: Levels
     noise: Floats | None
     light: dict[str, Floats]
     order: Array
@@ -67,7 +56,7 @@ class Job:
         """(N,): whether a frame is worked on. In the dead zone it stays as it is."""
         if not self.spec.takes_sigma or self.spec.light is not None:
             return np.ones(len(self.frames), np.bool_)
-        return self.level.reshape(len(self.frames), -1).max(axis=1) > self.spec.dead_zone
+        return self.levels.map.reshape(len(self.frames), -1).max(axis=1) > self.spec.dead_zone
 
     def inputs(self, row: Span, column: Span) -> dict[str, Array]:
         """What the graph takes of the frames that are worked on, one tile of each, padded to what it halves."""
@@ -79,11 +68,11 @@ class Job:
 
         inputs = {"frames": part(self.frames), "channel_order": self.order}
         if self.spec.takes_sigma or self.spec.takes_mask:
-            is_flat = self.level.shape[2:] == (1, 1)
+            is_flat = self.levels.map.shape[2:] == (1, 1)
             inputs["level"] = (
-                np.ascontiguousarray(self.level[self.is_worked])
+                np.ascontiguousarray(self.levels.map[self.is_worked])
                 if is_flat
-                else part(self.level[:, 0, :, :, None])[..., 0][:, None]
+                else part(self.levels.map[:, 0, :, :, None])[..., 0][:, None]
             )
         if self.noise is not None:
             inputs["noise"] = part(self.noise)
@@ -91,129 +80,98 @@ class Job:
 
 
 def prepare_job(
-    spec: RestoreSpec, frame: Any, asked: Asked, pixel_format: str, entries: Sequence[str], steps: Sequence[int]
+    spec: RestoreSpec,
+    frame: Any,
+    request: RestoreRequest,
+    pixel_format: str,
+    entries: Sequence[str],
+    steps: Sequence[int],
 ) -> Job:
     """The job of a call on a bundle that takes frames of the types ``entries`` and carries ``steps``.
 
     Raises ``FrameError`` for a frame or mask that does not fit, ``RequestError`` for the rest.
     """
+    check_request(spec, request, steps)
     frames = _as_batch(frame, entries)
     declared = check_pixel_format(pixel_format, spec.image.pixel_formats)
     order = CHANNEL_ORDERS[declared == f"{spec.image.channel_order}24"]
-    side = _check_tile(spec, asked.tile)
-    number = _check_steps(asked.steps, steps)
-    for name, is_given, is_taken in (
-        ("mask", asked.mask is not None, spec.takes_mask),
-        ("sigma", asked.sigma is not None, spec.takes_sigma),
-    ):
-        if is_given and not is_taken:
-            raise RequestError(f"a {name} was given, but this bundle's mode is {spec.mode}; leave it out")
+    unknown = np.full(len(frames), np.nan, np.float32)
     if spec.takes_mask:
-        used, level = np.full(len(frames), np.nan, np.float32), _hole_map(asked.mask, frames.shape)
-        noise = hole_noise(frames.shape, spec, asked.seed)
+        levels = Levels(_hole_map(request.mask, frames.shape), unknown, unknown)
+        noise = np.broadcast_to(hole_noise(frames.shape[1:], spec, request.seed or 0), frames.shape)
     else:
-        (used, level), noise = _sigma(spec, frames, asked.sigma), None
-    light = _light(spec.light, frames, asked, spec.mode)
-    return Job(spec, frames, level, used, noise, light, order, number, *_tiles(spec, frames.shape, side))
+        levels, noise = _levels(spec, frames, request.sigma), None
+    return Job(
+        spec,
+        frames,
+        levels,
+        noise,
+        _light(spec.light, frames, request),
+        order,
+        steps_taken(request.steps, steps),
+        *_tiles(spec, frames.shape, spec.tiling.size if request.tile is None else request.tile),
+    )
 
 
 def hole_noise(shape: tuple[int, ...], spec: RestoreSpec, seed: int) -> Floats:
-    """What holes of frames of this shape (N, H, W, 3) are filled with before the first step, in units of the state."""
-    if type(seed) is not int or seed < 0:
-        raise RequestError(f"seed must be a whole number from 0 on, but is {seed!r}")
+    """What holes of a frame of this shape (H, W, 3) are filled with before the first step, in units of the state."""
     noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
     noise *= np.float32(spec.hole_spread)
     return noise
 
 
-def _check_tile(spec: RestoreSpec, tile: int | None) -> int:
-    least = 2 * spec.tiling.overlap
-    if tile is not None and (tile < 0 or 0 < tile <= least):
-        raise RequestError(f"tile must be 0, for none, or above {least} pixels, but is {tile}")
-    return spec.tiling.size if tile is None else tile
-
-
-def _check_steps(asked: Steps, steps: Sequence[int]) -> int:
-    if asked == "auto":
-        return STEPS_IF_KNOWN if STEPS_IF_KNOWN in steps else steps[0]
-    if isinstance(asked, bool | float | str) or asked not in steps:  # True is 1, and so is 1.0
-        choices = ", ".join(map(str, steps))
-        raise RequestError(f"{asked} steps were asked for, but this bundle carries {choices}; or pass 'auto'")
-    return int(asked)
-
-
-def _sigma(spec: RestoreSpec, frames: Array, sigma: Sigma) -> tuple[Floats, Floats]:
-    """The sigma of each frame, (N,), and its map (N, 1, 1, 1) or (N, 1, H, W)."""
+def _levels(spec: RestoreSpec, frames: Array, sigma: Sigma) -> Levels:
+    unknown = np.full(len(frames), np.nan, np.float32)
     if not spec.takes_sigma:
-        return np.full(len(frames), np.nan, np.float32), np.ones((len(frames), 1, 1, 1), np.float32)
+        return Levels(np.ones((len(frames), 1, 1, 1), np.float32), unknown, unknown)
     asked = spec.sigma if sigma is None else sigma
     if isinstance(asked, CameraNoise):
         return _of_camera(spec, frames, asked)
     if asked is None or isinstance(asked, str):
         return _measured(spec, frames, asked or "measured")
-    given = np.asarray(asked, np.float32)
+    given = levels_of(spec, asked)
     if given.ndim not in (0, 2) or (given.ndim == 2 and given.shape != frames.shape[1:3]):
         raise RequestError(
             f"sigma must be a number or a map of the frame's {frames.shape[1]}x{frames.shape[2]} (height x width), "
             f"but has shape {given.shape}"
         )
-    low, high = spec.sigma_range
-    if not bool(np.all((given >= low) & (given <= high))):  # NaN is in no range
-        raise RequestError(
-            f"sigma must be {low:g} to {high:g} {spec.unit}, which the network was trained for, "
-            f"but goes from {given.min():g} to {given.max():g}"
-        )
-    used = np.full(len(frames), given.mean(), np.float32)
-    return used, np.broadcast_to(given, (len(frames), 1, *(given.shape or (1, 1))))
+    map_ = np.broadcast_to(given, (len(frames), 1, *(given.shape or (1, 1))))
+    return Levels(map_, np.full(len(frames), _root_mean_square(given[None])[0], np.float32), unknown)
 
 
-def _of_camera(spec: RestoreSpec, frames: Array, noise: CameraNoise) -> tuple[Floats, Floats]:
-    if spec.mode not in MEASURED:
-        raise RequestError(f"a camera's noise was given, but mode {spec.mode!r} needs a number; give it")
-    low, high = spec.sigma_range
-    if not low <= noise.sigma <= high:
-        raise RequestError(f"sigma must be {low:g} to {high:g} {spec.unit}, but the camera's is {noise.sigma:g}")
+def _of_camera(spec: RestoreSpec, frames: Array, noise: CameraNoise) -> Levels:
+    unknown = np.full(len(frames), np.nan, np.float32)
     if spec.light is not None:  # the graph adds the light's part
         used = np.full(len(frames), noise.sigma, np.float32)
-        return used, used.reshape(-1, 1, 1, 1)
-    maps = np.stack([noise.map(frame) for frame in frames])
-    used = np.sqrt((maps**2).mean(axis=(1, 2)))
-    return used, np.clip(maps, low, high)[:, None]
+        return Levels(used.reshape(-1, 1, 1, 1), used, unknown)
+    maps = np.clip(np.stack([noise.map(frame) for frame in frames]), *spec.sigma_range)
+    return Levels(maps[:, None], _root_mean_square(maps), unknown)
 
 
-def _measured(spec: RestoreSpec, frames: Array, how: str) -> tuple[Floats, Floats]:
-    if spec.mode not in MEASURED:
-        raise RequestError(f"sigma {how!r} was asked for, but mode {spec.mode!r} needs a number; give it")
-    if how not in ("measured", "tiles"):
-        raise RequestError(f"sigma must be a number, a map, 'measured' or 'tiles', but is {how!r}")
+def _measured(spec: RestoreSpec, frames: Array, how: str) -> Levels:
     estimates = [measure_noise(frame) for frame in frames]
-    most = spec.sigma_range[1]
-    used = np.array([min(estimate.sigma, most) for estimate in estimates], np.float32)
+    found = np.array([estimate.sigma for estimate in estimates], np.float32)
+    used = np.clip(found, *spec.sigma_range)
     if how == "measured":
-        return used, used.reshape(-1, 1, 1, 1)
-    maps = [tile_map(estimate, frames.shape[1:3]) for estimate in estimates]
-    return used, np.clip(np.stack(maps), 0, most)[:, None]
+        return Levels(used.reshape(-1, 1, 1, 1), used, found)
+    maps = np.clip(np.stack([tile_map(each, frames.shape[1:3]) for each in estimates]), *spec.sigma_range)
+    return Levels(maps[:, None], used, found)
 
 
-def _light(spec: LightSpec | None, frames: Array, asked: Asked, mode: str) -> dict[str, Floats]:
+def _root_mean_square(maps: npt.NDArray[Any]) -> Floats:
+    """Of each map, (N,)."""
+    return np.sqrt(np.square(maps.reshape(len(maps), -1), dtype=np.float64).mean(axis=1)).astype(np.float32)
+
+
+def _light(spec: LightSpec | None, frames: Array, request: RestoreRequest) -> dict[str, Floats]:
     """The inputs of mode "low-light", (N, 1, 1, 1) each."""
-    given = {"gain": asked.gain, "gamma": asked.gamma, "shot": asked.shot}
     if spec is None:
-        if found := [name for name, value in given.items() if value is not None]:
-            raise RequestError(f"a {found[0]} was given, but this bundle's mode is {mode}, not low-light; leave it out")
         return {}
-    ranges = {"gain": spec.gain_range, "gamma": spec.gamma_range, "shot": spec.shot_range}
-    for name, value in given.items():
-        low, high = ranges[name]
-        if value is not None and not low <= value <= high:  # NaN is in no range
-            raise RequestError(
-                f"{name} must be {low:g} to {high:g}, which the network was trained for, but is {value:g}"
-            )
     count = len(frames)
-    gain = _usual_gain(spec, frames) if asked.gain is None else np.full(count, asked.gain)
-    gamma = np.full(count, spec.gamma if asked.gamma is None else asked.gamma)
-    usual_shot = min(asked.sigma.shot, spec.shot_range[1]) if isinstance(asked.sigma, CameraNoise) else 0.0
-    shot = np.full(count, usual_shot if asked.shot is None else asked.shot)
+    gain = _usual_gain(spec, frames) if request.gain is None else np.full(count, request.gain)
+    gamma = np.full(count, spec.gamma if request.gamma is None else request.gamma)
+    usual_shot = request.sigma.shot if isinstance(request.sigma, CameraNoise) else np.clip(0, *spec.shot_range)
+    shot = np.full(count, usual_shot if request.shot is None else request.shot)
     values = {"gain": gain, "gamma": gamma, "shot": shot}
     return {name: value.astype(np.float32).reshape(-1, 1, 1, 1) for name, value in values.items()}
 
@@ -234,13 +192,14 @@ def _tiles(spec: RestoreSpec, shape: tuple[int, ...], side: int) -> tuple[list[S
 
 def _as_batch(frame: Any, entries: Sequence[str]) -> Array:
     """Frames as one contiguous (N, H, W, 3), uint8 or float32. Raises ``FrameError``."""
-    items = [_check_entry(item, entries) for item in (cast("Sequence[Any]", frame) if is_batch(frame) else [frame])]
+    whole = None if isinstance(frame, list | tuple) else as_array(frame)
+    several: Sequence[Any] = cast("Sequence[Any]", frame if whole is None or is_batch(whole) else [whole])
+    items = [_check_entry(item, entries) for item in several]
     check_one_size(items)
     if len({item.dtype for item in items}) > 1:
         raise FrameError("the frames of a batch must have one type, but are uint8 and float32; call once for each")
     if len(items) == 1:
         return np.ascontiguousarray(items[0])[None]
-    whole = as_array(frame) if not isinstance(frame, list | tuple) else None
     return whole if whole is not None and whole.flags.c_contiguous else np.stack(items)
 
 
@@ -258,8 +217,6 @@ def _check_entry(frame: Any, entries: Sequence[str]) -> Array:
 
 def _hole_map(mask: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """1 in holes, (N, 1, H, W). Raises ``FrameError``."""
-    if mask is None:
-        raise RequestError("this bundle fills holes, but no mask was given; pass mask, (H, W), true in holes")
     found = as_array(mask)
     if found.shape != shape[1:3] or found.dtype.name not in ("bool", "uint8"):
         raise FrameError(

@@ -248,6 +248,9 @@ class TestOtherModes:
             ("inpaint", ("--degraded", "."), "--degraded has no masks"),
             ("deblur", ("--degraded", "."), "must be known; give --blur-sigma"),
             ("low-light", ("--noise-sigma", "25"), "--noise-sigma is for mode 'denoise'"),
+            ("low-light", ("--gain", "4", "--gain", "20"), "gain must be 1 to 16, which the network was trained for"),
+            ("low-light", ("--gain", "1e-300"), "--gain"),
+            ("deblur", ("--tile", "96"), "tile must be 0, for none, or above 96 pixels"),
             ("denoise", ("--gain", "8"), "--gain is for mode 'low-light', but this bundle's is 'denoise'"),
             ("low-light", ("--degraded", ".", "--gain", "4", "--gain", "8"), "--gain says how degraded"),
             ("low-light", ("--degraded", ".", "--sigma", "known"), "must be known; give --sigma measured"),
@@ -347,6 +350,28 @@ class TestFloors:
         assert scored(capfd, tiny_restorer_bundle, clean, *levels, *between).code == 1
         assert scored(capfd, tiny_restorer_bundle, clean, *levels, "--at-least", "psnr=1").code == 0
 
+    def test_scores_that_are_better_low_have_a_ceiling_at_every_level(
+        self, capfd: Capture, tiny_restorer_bundle: Path, clean: Path
+    ) -> None:
+        levels = ("--noise-sigma", "10", "--noise-sigma", "50")
+        said = scored(capfd, tiny_restorer_bundle, clean, *levels, "--json").document
+        better, worse = sorted(abs(level["scores"]["noise_correlation"]) for level in said["levels"])
+        between = ("--at-most", f"noise_correlation={(worse + better) / 2}")
+        failed = scored(capfd, tiny_restorer_bundle, clean, *levels, *between, "--json")
+        assert (failed.code, failed.document["passed"]) == (1, False)
+        assert [check["passed"] for check in failed.document["at_most"]] == [False]
+        passed = scored(capfd, tiny_restorer_bundle, clean, *levels, "--at-most", "noise_correlation=1")
+        assert passed.code == 0
+        assert ", at most 1" in passed.out
+
+    @pytest.mark.parametrize("ceiling", ["psnr=30", "high_band=1"])
+    def test_what_is_better_high_has_no_ceiling(
+        self, capfd: Capture, tiny_restorer_bundle: Path, tmp_path: Path, ceiling: str
+    ) -> None:
+        called = scored(capfd, tiny_restorer_bundle, tmp_path / "absent", "--at-most", ceiling)
+        assert called.code == 2
+        assert "is better the higher it is; take --at-least; there are gmsd, noise_correlation" in called.err
+
     @pytest.mark.parametrize(
         ("floor", "message"),
         [
@@ -355,7 +380,10 @@ class TestFloors:
             ("psnr=nan", "a number from 0, as in psnr=30"),
             ("psnr=high", "a number from 0, as in psnr=30"),
             ("ssim=30", "a number from 0 to 1, as in ssim=0.5"),
-            ("gmsd=0.1", "'gmsd' is better the lower it is; there are psnr, input_psnr, ssim, high_band"),
+            (
+                "gmsd=0.1",
+                "'gmsd' is better the lower it is; take --at-most; there are psnr, input_psnr, ssim, high_band",
+            ),
             ("miou=0.5", "there is no score 'miou'; there are psnr"),
         ],
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import saccade
 from saccade.errors import DatasetError, RequestError
 from saccade.gain_table import CameraNoise, read_gain_table
 
@@ -25,6 +27,7 @@ class TestTable:
     def test_rows_and_what_lies_between_them(self, tmp_path: Path) -> None:
         table = read_gain_table(written(tmp_path, {"gains": ROWS}))
         assert table.at(100) == CameraNoise(1.0, 0.02)
+        assert saccade.read_gain_table(str(tmp_path / "gains.json")) == table
         between = table.at(200)  # half way in stops
         assert (between.sigma, between.shot) == (pytest.approx(2.0), pytest.approx(0.04))
 
@@ -54,6 +57,11 @@ class TestTable:
 
 
 class TestNoise:
+    @pytest.mark.parametrize(("sigma", "shot"), [(-1.0, 0.0), (1.0, -0.1), (math.nan, 0.0), (256.0, 0.0), (1.0, 1e9)])
+    def test_numbers_that_no_camera_has_are_refused(self, sigma: float, shot: float) -> None:
+        with pytest.raises(RequestError, match=r"a camera's (sigma|shot) must be 0 to 255"):
+            CameraNoise(sigma, shot)
+
     def test_the_map_is_what_drawn_noise_has(self) -> None:
         light = np.repeat([20.0, 180.0], 64)[None, :, None] * np.ones((128, 1, 3))
         random = np.random.default_rng(0)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.hostile.test_bundles import with_manifest
 
 import saccade
 from saccade.errors import FrameError, RequestError
+from saccade.gain_table import CameraNoise
 from saccade.kinds import KINDS
 from saccade.kinds.look import Look
 
@@ -48,10 +52,48 @@ class TestResults:
     def test_auto_takes_one_step(self, task: saccade.RestoreTask) -> None:
         assert task(frame(), sigma=20.0).steps == 1
 
+    def test_what_is_prepared_is_what_runs(self, tiny_restorer_bundle: Path) -> None:
+        with saccade.open(tiny_restorer_bundle, threads=1) as opened:
+            assert isinstance(opened, saccade.RestoreTask)
+            for steps, entry, variant in ((4, "uint8", "fp32-cpu-n4"), ("auto", "float32", "fp32-cpu-n1-float32")):
+                opened.prepare(steps, entry)
+                assert opened.variant == variant
+                result = opened(frame().astype(entry), sigma=20.0, steps=steps)
+                assert result.origin.variant == variant
+            with pytest.raises(RequestError, match="3 steps were asked for"):
+                opened.prepare(3)
+            with pytest.raises(RequestError, match="1 steps on float16 frames were asked for"):
+                opened.prepare(1, "float16")
+
     def test_noise_is_measured_by_default(self, task: saccade.RestoreTask) -> None:
         result = task(frame(200, 200))
         assert result.sigma == pytest.approx(20, abs=2)
+        assert result.measured == result.sigma
+        assert task(frame(), sigma=20.0).measured is None
         np.testing.assert_array_equal(result.image, task(frame(200, 200), sigma=result.sigma).image)
+
+    @pytest.mark.parametrize("how", ["measured", "tiles"])
+    def test_noise_beyond_what_the_network_knows_is_told(self, task: saccade.RestoreTask, how: str) -> None:
+        random = np.random.default_rng(0)
+        loud = (128 + random.normal(0, 90, (200, 200, 3))).astype(np.float32)
+        result = task(loud, sigma=how)
+        assert result.sigma == 60.0
+        assert result.measured == pytest.approx(90, rel=0.05)
+        assert KINDS["restore"].record(result)["measured"] == round(result.measured, 3)
+
+    def test_a_cameras_noise_is_summed_up_as_it_is_used(self, task: saccade.RestoreTask) -> None:
+        flat = np.full((64, 64, 3), 200, np.uint8)
+        within = task(flat, sigma=CameraNoise(3.0, 0.5))
+        assert within.sigma == pytest.approx((3.0**2 + 0.5 * 200) ** 0.5)
+        np.testing.assert_array_equal(within.image, task(flat, sigma=within.sigma).image)
+        beyond = task(flat, sigma=CameraNoise(2.0, 255.0))
+        assert beyond.sigma == 60.0
+        np.testing.assert_array_equal(beyond.image, task(flat, sigma=60.0).image)
+
+    def test_a_map_is_summed_up_by_its_mean_square(self, task: saccade.RestoreTask) -> None:
+        half = np.zeros((50, 70))
+        half[:, :35] = 20.0
+        assert task(frame(), sigma=half).sigma == pytest.approx(20 / 2**0.5)
 
     def test_below_the_dead_zone_a_frame_stays_as_it_is(self, task: saccade.RestoreTask) -> None:
         image = frame(sigma=0)
@@ -134,6 +176,25 @@ class TestForms:
             assert pinned(frame(), sigma=20.0).steps == 2
             with pytest.raises(RequestError, match="carries 2"):
                 pinned(frame(), sigma=20.0, steps=4)
+
+
+class TestGoldenFrames:
+    def test_each_number_of_steps_is_held_to_its_own_variant(self, tiny_restorer_bundle: Path, tmp_path: Path) -> None:
+        def allow(manifest: dict[str, Any]) -> None:
+            for variant in manifest["variants"]:
+                variant["tolerances"]["grey_levels"] = 8 * variant["parameters"].get("steps", 5)
+
+        bundle = saccade.open_bundle(with_manifest(tiny_restorer_bundle, tmp_path / "x.saccade", allow))
+        with saccade.open(bundle, device="cpu", threads=1) as opened:
+            check = KINDS["restore"].check(bundle, bundle.manifest.golden[0], opened)
+        assert check.passed
+        assert [(step.steps, step.variant, step.most_grey_levels) for step in check.steps] == [
+            (1, "fp32-cpu-n1", 8), (2, "fp32-cpu-n2", 16), (4, "fp32-cpu-n4", 32),
+        ]  # fmt: skip
+        one, *others = check.steps
+        for bad in (replace(one, grey_levels=9), replace(one, finite=False)):
+            assert not replace(check, steps=(bad, *others)).passed
+        assert "off in 2 steps (at most 16 for fp32-cpu-n2); " in check.sentence
 
 
 class TestRefusals:

@@ -18,7 +18,7 @@ from tests.tiny import TinyBridge, export_tiny_restorer, save_weights, seeded
 
 import saccade
 from saccade.errors import FrameError, RequestError
-from saccade.gain_table import CameraNoise
+from saccade.gain_table import CameraNoise, GainTable
 from saccade_export.contract import restore_spec
 from saccade_export.exporting import ExportRequest, export_bundle
 from saccade_export.restoration import RestorePlan
@@ -174,6 +174,41 @@ class TestWhatIsKept:
         np.testing.assert_array_equal(found[holes() == 0], noisy()[holes() == 0])
         assert not np.array_equal(found[holes() > 0], noisy()[holes() > 0])
 
+    @pytest.mark.parametrize(("high", "low"), [(1, 0), (40, 9), (255, 12)])
+    def test_holes_are_what_is_nearer_to_the_brightest(
+        self, run: Run, inpainter: Path, tmp_path: Path, high: int, low: int
+    ) -> None:
+        mask = save(tmp_path / "mask.png", np.where(holes() > 0, high, low).astype(np.uint8))
+        assert run("--mask", mask, bundle=inpainter).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        expected = restored(inpainter, noisy(), mask=holes()).image
+        np.testing.assert_array_equal(picture(tmp_path / "out" / name), expected)
+
+    def test_the_seed_decides_what_holes_begin_with(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
+        mask = save(tmp_path / "mask.png", holes())
+        assert run("--mask", mask, "--seed", "5", bundle=inpainter).code == 0
+        (name,) = (name for name in files_in(tmp_path / "out") if name != "results.jsonl")
+        found = picture(tmp_path / "out" / name)
+        np.testing.assert_array_equal(found, restored(inpainter, noisy(), mask=holes(), seed=5).image)
+        assert not np.array_equal(found, restored(inpainter, noisy(), mask=holes()).image)
+
+    def test_each_frame_may_have_its_mask(self, capfd: Capture, inpainter: Path, tmp_path: Path) -> None:
+        sizes = {"a": SIZE_HW, "b": (80, 80), "c": SIZE_HW}
+        for name, size_hw in sizes.items():
+            save(tmp_path / "in" / f"{name}.png", noisy(1, size_hw))
+            if name != "c":
+                save(tmp_path / "masks" / f"{name}.png", holes(size_hw))
+        options = ("--source", tmp_path / "in", "-o", tmp_path / "out", "--mask", tmp_path / "masks", "--json")
+        called = call(capfd, "run", inpainter, *options)
+        assert called.code == 1  # one frame has none
+        assert [fault["name"] for fault in called.document["faults"]] == ["c"]
+        assert "holds no mask named c" in called.document["faults"][0]["reason"]
+        assert [line["name"] for line in lines_of(tmp_path / "out") if "sigma" in line] == ["a", "b"]
+        for name in ("a", "b"):
+            (path,) = (tmp_path / "out").rglob(f"{name}.png")
+            expected = restored(inpainter, noisy(1, sizes[name]), mask=holes(sizes[name])).image
+            np.testing.assert_array_equal(picture(path), expected)
+
 
 class TestWhatIsAskedFor:
     @pytest.mark.parametrize(
@@ -254,8 +289,9 @@ class TestDarkFrames:
             (("--gamma", "1.5"), "gamma must be 0.4 to 1"),
             (("--shot", "2"), "shot must be 0 to 1"),
             (("--shot", "-1"), "--shot"),
-            (("--sigma", "13"), "--sigma must be 0 to 12"),
+            (("--sigma", "13"), "sigma must be 0 to 12"),
             (("--camera-gain", "100"), "--gain-table"),
+            (("--seed", "3"), "a seed was given, but this bundle's mode is low-light"),
         ],
     )
     def test_what_does_not_fit_leaves_nothing(
@@ -264,14 +300,14 @@ class TestDarkFrames:
         called = run(*options, bundle=lifter)
         assert (called.code, called.out) == (2, "")
         assert reason in called.err
-        assert files_in(tmp_path) == ["street.png"]
+        assert [path.name for path in tmp_path.iterdir()] == ["street.png"]
 
     @pytest.mark.parametrize("name", ["gain", "gamma", "shot"])
     def test_a_denoiser_lifts_nothing(self, run: Run, tmp_path: Path, name: str) -> None:
         called = run(f"--{name}", "1")
         assert called.code == 2
-        assert f"--{name} is for mode low-light, but this bundle's mode is denoise" in called.err
-        assert files_in(tmp_path) == ["street.png"]
+        assert f"a {name} was given, but this bundle's mode is denoise, not low-light" in called.err
+        assert [path.name for path in tmp_path.iterdir()] == ["street.png"]
 
 
 class TestRefusals:
@@ -290,7 +326,15 @@ class TestRefusals:
         called = run("--gain-table", gain_table(tmp_path), *options)
         assert called.code == code
         assert reason in called.err
-        assert files_in(tmp_path) == ["gains.json", "street.png"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["gains.json", "street.png"]
+
+    def test_a_camera_beyond_the_range_is_refused_first(self, run: Run, tmp_path: Path) -> None:
+        table = tmp_path / "gains.json"
+        table.write_text(json.dumps({"gains": [{"gain": 100, "sigma": 70.0, "shot": 0.5}]}))
+        called = run("--gain-table", table, "--camera-gain", "100")
+        assert called.code == 2
+        assert "the camera's sigma must be 0 to 60" in called.err
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("content", [None, b"{", b'{"gains": []}'], ids=["absent", "half", "empty"])
     def test_a_gain_table_that_cannot_be_read_is_code_3(self, run: Run, tmp_path: Path, content: bytes | None) -> None:
@@ -305,24 +349,25 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
-            (("--sigma", "61"), "--sigma must be 0 to 60"),
-            (("--sigma", "-1"), "--sigma must be 0 to 60"),
-            (("--sigma", "nan"), "--sigma must be 0 to 60"),
-            (("--sigma", "inf"), "--sigma must be 0 to 60"),
+            (("--sigma", "61"), "sigma must be 0 to 60"),
+            (("--sigma", "-1"), "sigma must be 0 to 60"),
+            (("--sigma", "nan"), "sigma must be 0 to 60"),
+            (("--sigma", "inf"), "sigma must be 0 to 60"),
             (("--sigma", "loud"), "--sigma must be a number, measured or tiles"),
             (("--sigma", ""), "--sigma must be a number, measured or tiles"),
-            (("--steps", "3"), "--steps 3 was asked for, but this bundle carries 1, 2, 4"),
-            (("--steps", "0"), "--steps 0 was asked for"),
+            (("--steps", "3"), "3 steps were asked for, but this bundle carries 1, 2, 4"),
+            (("--steps", "0"), "0 steps were asked for"),
             (("--steps", "-1"), "--steps must be a number or auto"),
             (("--steps", "1.5"), "--steps must be a number or auto"),
             (("--steps", "9" * 5000), "--steps must be a number or auto"),
             (("--variant", "fp32-cpu-n2", "--steps", "4"), "carries 2"),
             (("--variant", "fp32-cpu-n2-float32"), "takes float32 frames"),
-            (("--tile", "96"), "--tile must be 0, for none, or above 96"),
+            (("--tile", "96"), "tile must be 0, for none, or above 96"),
             (("--tile", "-1"), "--tile"),
             (("--tile", "many"), "--tile"),
             (("--conf", "0.5"), "--conf is for detection, but this bundle's task is restoration"),
             (("--blur", "plate"), "--blur is for detection"),
+            (("--before-after", "--no-overlays"), "before and after were asked for, but no pictures are to be written"),
             (("--class-maps",), "--class-maps is for segmentation"),
         ],
         ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
@@ -341,7 +386,9 @@ class TestRefusals:
         mask = save(tmp_path / "mask.png", holes())
         called = run("--mask", mask, "--json")
         assert called.code == called.document["exit_code"] == 2
-        assert "--mask: this bundle's mode is denoise, which takes none" in called.document["error"]["message"]
+        assert (
+            "a mask was given, but this bundle's mode is denoise; leave it out" in called.document["error"]["message"]
+        )
         assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.png", "street.png"]
 
     @pytest.mark.parametrize(
@@ -353,7 +400,9 @@ class TestRefusals:
         mask = ("--mask", save(tmp_path / "mask.png", holes())) if options else ()
         called = run(*options, *mask, "--json", bundle=inpainter)
         assert called.code == called.document["exit_code"] == 2
-        assert ("mode is inpaint; leave it out" if options else "--mask") in called.document["error"]["message"]
+        assert ("mode is inpaint; leave it out" if options else "no mask was given") in called.document["error"][
+            "message"
+        ]
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("how", ["measured", "tiles"])
@@ -372,6 +421,21 @@ class TestRefusals:
         called = run("--mask", tmp_path / "mask.png", bundle=inpainter)
         assert (called.code, called.out) == (3, "")
         assert "mask.png cannot be read as an image" in called.err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_mask_without_holes_is_code_2(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
+        mask = save(tmp_path / "mask.png", np.zeros(SIZE_HW, np.uint8))
+        called = run("--mask", mask, bundle=inpainter)
+        assert called.code == 2
+        assert "mask.png has no holes: all of it is black" in called.err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_transparent_mask_is_code_3(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
+        alpha = np.where(holes() > 0, 0, 255).astype(np.uint8)
+        mask = save(tmp_path / "mask.png", np.dstack([noisy(), alpha]))
+        called = run("--mask", mask, bundle=inpainter)
+        assert called.code == 3
+        assert "mask.png is partly transparent" in called.err
         assert not (tmp_path / "out").exists()
 
     def test_a_mask_of_another_size_leaves_no_file(self, run: Run, inpainter: Path, tmp_path: Path) -> None:
@@ -438,11 +502,28 @@ class TestCall:
             ({"tile": -128}, "tile must be 0"),
             ({"mask": holes()}, "mode is denoise; leave it out"),
             ({"pixel_format": "nv12"}, "takes rgb24, bgr24"),
+            ({"sigma": ["a"]}, "sigma must be a number, a map, a CameraNoise, 'measured' or 'tiles'"),
+            ({"sigma": np.zeros((0, 0))}, "must be 0 to 60"),
+            ({"sigma": GainTable((100.0,), (CameraNoise(3.0, 0.1),))}, r"pass table.at\(gain\)"),
+            ({"sigma": CameraNoise(61.0, 0.0)}, "the camera's sigma must be 0 to 60"),
+            ({"steps": np.array([1, 2])}, "carries 1, 2, 4"),
+            ({"tile": "512"}, "tile must be 0"),
+            ({"tile": True}, "tile must be 0"),
+            ({"seed": 1}, "a seed was given"),
+            ({"gain": 2.0}, "a gain was given"),
         ],
     )
     def test_what_a_denoiser_is_not_asked(self, task: saccade.RestoreTask, asked: dict[str, Any], says: str) -> None:
         with pytest.raises(RequestError, match=says):
             task(noisy(), **{"sigma": 20.0, **asked})
+
+    @pytest.mark.parametrize(
+        "frame", ["frame.png", None, 3, Image.new("RGB", (8, 8))], ids=["name", "none", "3", "PIL"]
+    )
+    def test_what_is_no_frame_at_all(self, task: saccade.RestoreTask, frame: Any) -> None:
+        for given in (frame, [frame]):
+            with pytest.raises(FrameError, match=r"a frame must be a numpy array, but got .*; pass np.asarray"):
+                task(given, sigma=20.0)
 
     @pytest.mark.parametrize("steps", [2.0, True], ids=["fraction", "true"])
     def test_steps_are_a_whole_number_in_every_form(self, tiny_restorer_bundle: Path, steps: Any) -> None:
@@ -504,9 +585,16 @@ class TestCall:
             with pytest.raises(RequestError, match="mode is inpaint; leave it out"):
                 filler(noisy(), mask=holes(), sigma=sigma)
 
-    def test_a_seed_is_a_whole_number_from_nothing_on(self, filler: saccade.RestoreTask) -> None:
+    @pytest.mark.parametrize("seed", [-1, 1.5, True, "3"])
+    def test_a_seed_is_a_whole_number_from_nothing_on(self, filler: saccade.RestoreTask, seed: Any) -> None:
         with pytest.raises(RequestError, match="seed"):
-            filler(noisy(), mask=holes(), seed=-1)
+            filler(noisy(), mask=holes(), seed=seed)
+
+    def test_a_frame_is_filled_alike_wherever_it_stands_in_a_batch(self, filler: saccade.RestoreTask) -> None:
+        alone = filler(noisy(), mask=holes()).image
+        assert not np.array_equal(alone, filler(noisy(), mask=holes(), seed=1).image)
+        for result in filler([noisy(), noisy()], mask=holes()):
+            np.testing.assert_array_equal(result.image, alone)
 
     def test_a_mask_without_holes_leaves_the_frame(self, filler: saccade.RestoreTask) -> None:
         np.testing.assert_array_equal(filler(noisy(), mask=np.zeros(SIZE_HW, bool)).image, noisy())
