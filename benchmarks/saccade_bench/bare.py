@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import saccade
-from saccade.cli import emit_json
+from saccade.cli import emit_json, run_command
 from saccade.errors import RequestError
 from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
@@ -194,9 +194,11 @@ def main(
     as_json: bool,
 ) -> None:
     """Compare frame to result with the bare engine, on the CPU."""
-    height, _, width = (size or "").partition("x")
     frames = read_frames(source, 20)
     if size:
+        height, _, width = size.partition("x")
+        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            raise RequestError(f"--size must be HEIGHTxWIDTH, such as 720x1280, but got {size!r}")
         frames = [_resized(frame, (int(height), int(width))) for frame in frames]
     result = compare(bundle, frames, rounds, threads, network)
     if as_json:
@@ -210,4 +212,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "python -m saccade_bench.bare", "ort,bench")

@@ -4,8 +4,9 @@ python -m saccade_bench.few_step denoise.saccade --weights bridge-denoise.safete
 
 The loops are as in diffusers' pipelines: the network is called once a step, and a scheduler of diffusers takes the
 state to the next. The network runs in PyTorch as it is, through ``torch.compile``, and in ONNX Runtime. The bundle runs
-with all steps in one graph, and step by step. Every way takes and gives uint8 frames, and all must give the same pixels
-within one grey level before any is timed. They take turns, see ``turns``.
+with all steps in one graph, and step by step. Every way takes and gives uint8 frames. On the first frame PyTorch, ONNX
+Runtime and the steps one by one must give the bundle's pixels within one grey level before any way is timed. They take
+turns, see ``turns``.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 import saccade
-from saccade.cli import emit_json
-from saccade.errors import CheckError, RequestError
+from saccade.cli import emit_json, run_command
+from saccade.errors import CheckError, RequestError, WeightsError
 from saccade.spec import RestoreSpec
 from saccade_bench.overhead import read_frames
 from saccade_bench.turns import serve, take_turns
@@ -65,6 +66,8 @@ def compare(
     Raises ``CheckError`` where a loop's pixels are not the bundle's, ``RequestError`` for frames of another size.
     """
     height, width, _ = frames[0].shape
+    if len({frame.shape for frame in frames}) > 1:
+        raise RequestError("frames of one size are compared, but these have several; choose another --source")
     if height % 8 or width % 8:
         raise RequestError(f"the loops do not pad: frames must be multiples of 8, but are {width}x{height}")
     arguments = (bundle, weights, frames, steps, threads)
@@ -138,13 +141,16 @@ def _loop(network: Any, frame: Frame, steps: int, level: float) -> Frame:
 
 def _network(weights: Path) -> Any:
     """The network that the weights' own metadata describes."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     from saccade_models.bridge_unet import BridgeUNet
 
-    with safe_open(weights, "pt") as file:
-        config = json.loads(file.metadata()["config"])
+    try:
+        with safe_open(weights, "pt") as file:
+            config = json.loads((file.metadata() or {})["config"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise WeightsError(f"{weights} must be safetensors as saccade train writes them, with a config") from error
     network = BridgeUNet(widths=config["widths"], blocks=config["blocks"])
     network.load_state_dict(load_file(weights))
     return network.eval()
@@ -200,4 +206,4 @@ def main(bundle: Path, weights: Path, steps: int, source: str, rounds: int, thre
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "python -m saccade_bench.few_step", "ort,export,diffusion")

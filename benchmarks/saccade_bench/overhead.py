@@ -19,7 +19,7 @@ import numpy.typing as npt
 import psutil
 
 import saccade
-from saccade.cli import emit_json
+from saccade.cli import emit_json, run_command
 from saccade.errors import RequestError
 from saccade.sources import SourceFrame, open_source
 
@@ -139,4 +139,4 @@ def main(bundle: Path, source: str, frames: int, memory_frames: int, as_json: bo
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "python -m saccade_bench.overhead", "ort,bench")

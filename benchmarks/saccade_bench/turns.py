@@ -10,8 +10,11 @@ import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
+
+from saccade.errors import CheckError
 
 WARM_CALLS = 5
 
@@ -20,12 +23,17 @@ Way = tuple[Callable[..., None], tuple[Any, ...]]
 
 
 def take_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, list[list[float]]]:
-    """The milliseconds of each call of each of ``rounds`` rounds, by way."""
+    """The milliseconds of each call of each of ``rounds`` rounds, by way; the first begins when all ways are ready.
+
+    Raises ``CheckError`` for a way whose process ends before its work.
+    """
     context = multiprocessing.get_context("spawn")
-    arms = {name: _Arm(context, target, arguments) for name, (target, arguments) in ways.items()}
+    arms = {name: _Arm(name, context, target, arguments) for name, (target, arguments) in ways.items()}
     order = itertools.cycle((tuple(arms), tuple(reversed(arms))))
     taken: dict[str, list[list[float]]] = {name: [] for name in arms}
     try:
+        for arm in arms.values():
+            arm.wait_until_ready()
         for turn in itertools.islice(order, rounds):
             for name in turn:
                 taken[name].append(arms[name].run())
@@ -36,10 +44,19 @@ def take_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, list[list[floa
 
 
 def serve(connection: Connection, calls: list[Callable[[], Any]], warm: int = WARM_CALLS) -> None:
-    """Time every one of ``calls`` whenever the other side asks, after ``warm`` calls that are not timed."""
-    while connection.recv():
+    """Time every one of ``calls`` whenever the other side asks, after ``warm`` calls that are not timed.
+
+    As many go before the word that this side is ready.
+    """
+
+    def warm_up() -> None:
         for call in itertools.islice(itertools.cycle(calls), warm):
             call()
+
+    warm_up()
+    connection.send("ready")
+    while connection.recv():
+        warm_up()
         times: list[float] = []
         for call in calls:
             started = time.perf_counter_ns()
@@ -51,16 +68,28 @@ def serve(connection: Connection, calls: list[Callable[[], Any]], warm: int = WA
 class _Arm:
     """A process that times one way of doing the work, a round whenever it is asked."""
 
-    def __init__(self, context: Any, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, name: str, context: Any, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self._name = name
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
         self._process.start()
+        theirs.close()  # else nobody would notice the end of the process
+
+    def wait_until_ready(self) -> None:
+        self._receive()
 
     def run(self) -> list[float]:
         """Milliseconds of each call of one round."""
         self._connection.send(True)
-        return self._connection.recv()
+        return self._receive()
 
     def close(self) -> None:
-        self._connection.send(False)
+        with suppress(OSError):  # it may have ended by itself
+            self._connection.send(False)
         self._process.join(10)
+
+    def _receive(self) -> Any:
+        try:
+            return self._connection.recv()
+        except EOFError as error:
+            raise CheckError(f"the process of {self._name!r} ended before its work; see what it wrote") from error

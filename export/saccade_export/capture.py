@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ OPSET = 18
 """What TensorRT 10.3 reads without reserve, and the lowest that torch's dynamo capture writes."""
 
 IR_VERSION = 10
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""How PyTorch colours what it writes to terminals."""
+
 IMAGE = "image"
 
 
@@ -204,6 +208,9 @@ def _describe(value: Any) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    """The kind of an error, or of what it came from, and the first line of what that says."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    lines = [line.strip() for line in _COLOUR.sub("", str(first)).splitlines() if line.strip()]
+    return f"{type(first).__name__}: {lines[0] if lines else 'no message'}"

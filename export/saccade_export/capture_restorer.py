@@ -20,15 +20,20 @@ _EXAMPLE_SIDE = 4
 
 
 class Unrolled(nn.Module):
-    """A step of the bridge from each of ``times`` to the next, and from the last to 0; the times become constants."""
+    """A step of the bridge from each of ``times`` to the next, and from the last to 0; the times become constants.
 
-    def __init__(self, network: nn.Module, times: Sequence[float]) -> None:
+    One time serves all of a batch, so that all that follows from it is a constant too, unless the network
+    ``needs_each``, a time for each state.
+    """
+
+    def __init__(self, network: nn.Module, times: Sequence[float], *, needs_each: bool = False) -> None:
         super().__init__()
-        self.network, self.times = network, tuple(times)
+        self.network, self.times, self.needs_each = network, tuple(times), needs_each
 
     def forward(self, state: Tensor, map: Tensor) -> Tensor:  # noqa: A002 - the input's name
         for time, following in pairwise((*self.times, 0.0)):
-            velocity = self.network(state, map, torch.full((1,), time))
+            told = torch.full((1,), time)
+            velocity = self.network(state, map, told.expand(state.shape[0]) if self.needs_each else told)
             state = state - (time - following) * velocity
         return state
 
@@ -51,8 +56,11 @@ def capture_restorer(network: nn.Module, times: Sequence[Sequence[float]], multi
     Raises ``CaptureError`` when the network does not take or give what a bridge does, or cannot be captured.
     """
     network.eval()
-    _check(network, multiple)
-    unrolled = {len(times_): _captured(Unrolled(network, times_), multiple, has_time=False) for times_ in times}
+    needs_each = not _takes_one_time(network, multiple, _check(network, multiple))
+    unrolled = {
+        len(times_): _captured(Unrolled(network, times_, needs_each=needs_each), multiple, has_time=False)
+        for times_ in times
+    }
     return CapturedRestorer(unrolled, _captured(network, multiple, has_time=True))
 
 
@@ -62,7 +70,18 @@ def _examples(multiple: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def _check(network: nn.Module, multiple: int) -> None:
+def _takes_one_time(network: nn.Module, multiple: int, velocity: Tensor) -> bool:
+    """Whether one time (1,) for the examples gives the velocity that a time for each, (2,), gave."""
+    state, map_, time = _examples(multiple)
+    try:
+        return torch.allclose(network(state, map_, time[:1]), velocity, rtol=1e-4, atol=1e-5)
+    except Exception:  # it does not take it, however it says so
+        return False
+
+
+@torch.inference_mode()
+def _check(network: nn.Module, multiple: int) -> Tensor:
+    """The velocity of the examples. Raises ``CaptureError`` where it is none."""
     given = _examples(multiple)
     try:
         velocity = network(*given)
@@ -76,6 +95,7 @@ def _check(network: nn.Module, multiple: int) -> None:
         raise CaptureError(
             f"a restorer gives the velocity of its state, {tuple(given[0].shape)}, but this network gives {found}"
         )
+    return velocity
 
 
 def _captured(network: nn.Module, multiple: int, *, has_time: bool) -> ir.Model:
@@ -102,7 +122,20 @@ def _captured(network: nn.Module, multiple: int, *, has_time: bool) -> ir.Model:
     except Exception as error:  # torch raises errors of many kinds here
         raise CaptureError(f"the network cannot be captured for any height and width: {first_line(error)}") from error
     assert program is not None
-    return _without_shapes(anonymised(at_opset(program.model_proto)))
+    model = anonymised(at_opset(program.model_proto))
+    _check_free(model)
+    return _without_shapes(model)
+
+
+def _check_free(model: ir.Model) -> None:
+    """Raise ``CaptureError`` where capture made the example's batch, height or width the only ones."""
+    for value in model.graph.inputs:
+        for side, name in ((0, "batch"), (2, "height"), (3, "width")):
+            if value.shape is not None and side < len(value.shape) and isinstance(value.shape[side], int):
+                raise CaptureError(
+                    f"the network cannot be captured for any {name}: it fixes that of {value.name!r} at "
+                    f"{value.shape[side]}; take sizes as x.shape[{side}], and do not make numbers of them"
+                )
 
 
 def _without_shapes(model: ir.Model) -> ir.Model:

@@ -123,14 +123,20 @@ def restore_spec(
         raise RequestError(f"mode {mode!r} has no sigma, so it has no range of it; drop --sigma-range")
     if not 0 <= low <= high <= MAX_SIGMA:
         raise RequestError(f"a range of sigma must rise within 0 to {MAX_SIGMA:g}, but is {low:g} to {high:g}")
-    chosen = usual.sigma if sigma is None else sigma
+    if dead_zone and usual.light is not None:
+        raise RequestError(f"mode {mode!r} lifts every frame, so it has no dead zone; drop --dead-zone")
+    zone = (usual.dead_zone if usual.dead_zone < high else 0.0) if dead_zone is None else dead_zone
+    if zone and not 0 <= zone < high:
+        raise RequestError(f"the dead zone must be from 0 to below {high:g}, but is {zone:g}")
+    unsaid = None if usual.sigma is None else min(max(usual.sigma, low), high)
+    chosen = unsaid if sigma is None else sigma
     if chosen is not None and not low <= chosen <= high:
         raise RequestError(f"the default sigma must be {low:g} to {high:g}, but is {chosen:g}")
-    zone = usual.dead_zone if dead_zone is None else dead_zone
-    if zone and usual.light is not None:
-        raise RequestError(f"mode {mode!r} lifts every frame, so it has no dead zone; drop --dead-zone")
-    if not 0 <= zone <= high:
-        raise RequestError(f"the dead zone must be 0 to {high:g}, but is {zone:g}")
+    if chosen is not None and zone and chosen <= zone:
+        raise RequestError(
+            f"the default sigma must be above the dead zone of {zone:g}, in which frames stay as they are, "
+            f"but is {chosen:g}; set --dead-zone too"
+        )
     return RestoreSpec(
         image=FullImageSpec(channel_order, multiple),
         mode=mode,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import pickle
 import sys
 from collections.abc import Mapping
@@ -109,9 +110,14 @@ def recorded_metrics(path: Path) -> dict[str, float]:
         text = (file.metadata() or {}).get("metrics", "{}")
     try:
         found = json.loads(text)
-        return {str(name): float(value) for name, value in found.items()}
+        numbers = {str(name): float(value) for name, value in found.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path.name} has metadata 'metrics' that is no JSON object of numbers") from error
+    if wrong := [name for name, value in numbers.items() if not math.isfinite(value)]:
+        raise WeightsError(
+            f"{path.name} has metadata 'metrics' of which {wrong[0]!r} is {numbers[wrong[0]]}, no number"
+        )
+    return numbers
 
 
 def without_prefix(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -138,7 +144,7 @@ def _made(found: Any, reference: str, arguments: Mapping[str, Any]) -> nn.Module
         )
     try:
         network = found(**arguments)
-    except TypeError as error:
+    except Exception as error:  # a constructor may raise anything
         raise RequestError(f"{reference} cannot be called with {dict(arguments)}: {error}") from error
     if not isinstance(network, nn.Module):
         raise RequestError(f"{reference} must make a torch.nn.Module, but made {type(network).__name__}")

@@ -31,6 +31,11 @@ OF_RESTORE = ("mode", "steps", "sigma", "sigma_range", "dead_zone", "multiple", 
 OF_IMAGES = ("classes", "imgsz", "mean", "std", "scale", "outputs")
 """Options that not all tasks have; those of images are for segmentation and detection."""
 
+UNSAID = {"confidence": False, "agnostic_nms": False, "outputs": ()}
+"""What options are that nobody gave; all others are None. A 0 was given."""
+
+SPELT = {"outputs": "output"}
+
 FOREIGN = {
     "segment": (*OF_DETECT, *OF_RESTORE),
     "detect": (*OF_SEGMENT, *OF_RESTORE),
@@ -40,8 +45,9 @@ FOREIGN = {
 
 def plan_of(task: str, options: Options) -> Plan:
     """The plan that the options ask for. Raises ``RequestError`` for options of another task or out of range."""
-    if foreign := [name for name in FOREIGN[task] if options[name] not in (None, False, ())]:
-        raise RequestError(f"--{foreign[0].replace('_', '-').removesuffix('s')} is not for --task {task}; drop it")
+    if foreign := [name for name in FOREIGN[task] if options[name] != UNSAID.get(name)]:
+        spelt = SPELT.get(foreign[0], foreign[0].replace("_", "-"))
+        raise RequestError(f"--{spelt} is not for --task {task}; drop it")
     if task != "restore" and (missing := [name for name in ("classes", "imgsz") if options[name] is None]):
         raise RequestError(f"--task {task} needs --{missing[0]}")
     return PLANS[task](options)

@@ -46,11 +46,15 @@ class RestorePlan:
 
     @property
     def sigma(self) -> float | None:
-        """What proofs are computed with."""
+        """What proofs are computed with: the default, or what is usual, in the range and above the dead zone."""
         if not self.spec.takes_sigma:
             return None
+        if self.spec.sigma is not None:
+            return self.spec.sigma
+        low, high = self.spec.sigma_range
         usual = PROOF_SIGMA if self.spec.light is None else PROOF_SIGMA / PROOF_LIGHT["gain"]
-        return min(usual, self.spec.sigma_range[1]) if self.spec.sigma is None else self.spec.sigma
+        within = min(max(usual, low), high)
+        return within if within > self.spec.dead_zone or not high else (self.spec.dead_zone + high) / 2
 
     def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
         if request.is_onnx or request.outputs:

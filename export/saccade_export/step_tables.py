@@ -75,6 +75,11 @@ def probe(scheduler: Scheduler, steps: int, *, sigmas: Sequence[float] | None = 
         _prove(table, _prepared(scheduler, steps, sigmas))
     except (ValueError, NotImplementedError) as error:
         raise RequestError(f"{_name(scheduler)} as it is set refuses steps={steps}: {error}") from error
+    except (TypeError, KeyError, AttributeError, IndexError, ZeroDivisionError, RuntimeError) as error:
+        raise RequestError(
+            f"{_name(scheduler)} cannot be probed: its loop is not set_timesteps(steps), then step(output, time, "
+            f"state) for each time ({type(error).__name__}: {error})"
+        ) from error
     return table
 
 
@@ -140,13 +145,26 @@ def _check_schedule(scheduler: Scheduler, steps: int) -> None:
             f"a step table evaluates the network once a step, but for steps={steps} {name} would do so {evaluations} "
             "times; choose a scheduler of first order or a multistep one, and where you give sigmas, as many as steps"
         )
-    first, last = float(scheduler.timesteps[0]), scheduler.config["num_train_timesteps"]
-    if first < last / 2:
+    if _begins_nearly_clean(scheduler):
+        first, last = float(scheduler.timesteps[0]), scheduler.config["num_train_timesteps"]
         remedy = "timestep_spacing='trailing'" if "timestep_spacing" in scheduler.config else "larger sigmas"
         raise RequestError(
             f"for steps={steps} {name} would begin at time {first:g} of {last}, where an image is nearly clean: "
             f"noise would stay noise; choose {remedy}"
         )
+
+
+def _begins_nearly_clean(scheduler: Scheduler) -> bool:
+    """Whether the first state is more image than noise.
+
+    Where there are sigmas, noise over image, the first of them says so; in flow matching, and where there are none, the
+    first time does. Times that go from 1 down are shares of all of them.
+    """
+    sigmas = getattr(scheduler, "sigmas", None)
+    if sigmas is not None and "FlowMatch" not in _name(scheduler) and not scheduler.config.get("use_flow_sigmas"):
+        return float(sigmas[0]) < 1
+    first = float(scheduler.timesteps[0])
+    return first < (scheduler.config["num_train_timesteps"] if first > 1 else 1) / 2
 
 
 def _read_off(scheduler: Scheduler) -> StepTable:

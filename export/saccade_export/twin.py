@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -163,17 +164,14 @@ class RestoreTwin:
             assert holes is not None
             assert noise is not None
             filling = self._mirrored(torch.from_numpy(noise).permute(2, 0, 1)[None])
-            state = torch.where(
-                holes > 0, filling if self.spec.image.channel_order == "rgb" else filling.flip(1), state
-            )
+            state = torch.where(holes > 0, filling, state)  # in the network's order, whatever the frame's
         level = torch.full((1, 1, *state.shape[2:]), sigma if self.spec.takes_sigma else 1.0)
         map_ = (level if holes is None else holes) * self.spec.map_per_sigma
         if self.spec.light is not None:
             state, map_ = _lifted(state, sigma, **light)
-        # An N-step bridge, from its definition and not from a table.
-        for step in range(steps):
-            time = 1 - step / steps
-            state = state - self.network(state, map_, torch.tensor([time])) / steps
+        # A bridge in N steps at the table's times, by its definition and not by the table's weights.
+        for time, following in pairwise((*self.spec.tables[str(steps)].times, 0.0)):
+            state = state - (time - following) * self.network(state, map_, torch.tensor([time]))
         height, width = (side * self.spec.scale for side in frame.shape[:2])
         planes = state[0, :, :height, :width]
         ordered = planes if self.spec.image.channel_order == "rgb" else planes.flip(0)

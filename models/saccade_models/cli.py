@@ -12,9 +12,9 @@ import click
 
 from saccade.cli import emit_json
 from saccade.cli.options import json_option
-from saccade.errors import DeviceError, RequestError
 from saccade.writers import ensure_folder
 from saccade_models.cli_options import (
+    check_device,
     data_options,
     detect_options,
     refuse_options_of_other_tasks,
@@ -51,7 +51,7 @@ def train(task: str, data: Path, out: Path, as_json: bool, **options: Any) -> No
     saccade train --task restore --mode denoise --data photos --epochs 100 --bfloat16 -o runs/denoise
     """
     refuse_options_of_other_tasks(task, options["network"])
-    _check_device(options["device"])
+    check_device(options["device"])
     config, run = PREPARE[task](data, options)
     ensure_folder(out)
     click.echo(json.dumps(asdict(config), indent=2), err=True)
@@ -63,17 +63,6 @@ def train(task: str, data: Path, out: Path, as_json: bool, **options: Any) -> No
         device=options["device"],
     )
     _report(task, best, out, as_json)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise RequestError(f"--device must be cpu or cuda, but got {device!r}") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(f"device {device!r} was asked for, but PyTorch {torch.__version__} finds no GPU; take cpu")
 
 
 def _report(task: str, best: float, out: Path, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from saccade.cli.options import FiniteRange
-from saccade.errors import RequestError
+from saccade.errors import DeviceError, RequestError
 from saccade.spec import RESTORING
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -260,3 +260,15 @@ def _with(command: Command, *options: Decorator) -> Command:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
+
+
+def check_device(device: str) -> None:
+    """Raise ``RequestError`` for a device that PyTorch does not know, ``DeviceError`` for one that is not here."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise RequestError(f"--device must be cpu or cuda, but got {device!r}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device {device!r} was asked for, but PyTorch {torch.__version__} finds no GPU; take cpu")

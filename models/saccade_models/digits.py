@@ -20,10 +20,11 @@ import diffusers
 import torch
 from torch import Tensor
 
-from saccade.cli import emit_json
+from saccade.cli import emit_json, run_command
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import CheckError, RequestError
 from saccade.machine import processor
+from saccade_models.cli_options import check_device
 from saccade_models.diffusion import PARAMETERISATIONS, SCHEDULES
 from saccade_models.digit_classifier import DigitClassifier, accuracy, train_classifier
 from saccade_models.digit_report import (
@@ -76,6 +77,7 @@ def main(
     as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     """Train diffusion on the MNIST files in DATA (NAME-images-idx3-ubyte.gz and labels), and report on its samples."""
+    check_device(device)
     config = Config(data=str(data), **settings)
     limit_s = math.inf if time_limit is None else 60 * time_limit
     best = train(config, out, resume=resume, compiled=compiled, time_limit_s=limit_s, device=device)
@@ -152,4 +154,4 @@ def _machine(device: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "python -m saccade_models.digits", "models,diffusion")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from saccade.cli import run_command
 from saccade.datasets import BoxDataset, LabelledImage
 from saccade.datasets.coco import read_coco, write_coco
 from saccade.errors import DatasetError
@@ -64,4 +65,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "python -m saccade_models.plates", "models,eval")

@@ -104,7 +104,7 @@ def holes(clean: Tensor) -> Degraded:
     for index in range(count):
         for _ in range(int(torch.randint(1, 7, ()))):
             high, wide = (int(torch.randint(3, side // 4 + 4, ())) for side in (height, width))
-            top, left = int(torch.randint(0, height - high, ())), int(torch.randint(0, width - wide, ()))
+            top, left = int(torch.randint(0, height - high + 1, ())), int(torch.randint(0, width - wide + 1, ()))
             rectangles[index, :, top : top + high, left : left + wide] = True
     missing = torch.where(_chance(count, 0.7, clean), scattered, rectangles)
     return Degraded(torch.where(missing, HOLE_SPREAD * torch.randn_like(clean), clean), missing.float())

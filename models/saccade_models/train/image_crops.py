@@ -16,14 +16,21 @@ from saccade_models.train.batches import Key
 Pixels = npt.NDArray[np.uint8]
 
 
-def read_split(folder: Path, every: int) -> tuple[list[Pixels], list[Pixels]]:
+def read_split(folder: Path, every: int, crop: int) -> tuple[list[Pixels], list[Pixels]]:
     """The images directly in ``folder`` by name: each ``every``-th is for validation, one at least; the rest train.
 
-    Raises ``DatasetError`` where there are too few.
+    Raises ``DatasetError`` where there are too few, and for one that is lower or narrower than ``crop``.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder; --data must be one of clean images")
-    images = [read_image(path) for path in folder_images(folder)]
+    paths = folder_images(folder)
+    images = [read_image(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if min(image.shape[:2]) < crop:
+            raise DatasetError(
+                f"crops of {crop} pixels were asked for, but {path} is {image.shape[0]}x{image.shape[1]}; "
+                "choose smaller ones with --crop, or leave the image out"
+            )
     if len(images) < 2:
         raise DatasetError(f"{folder} holds {len(images)} images, but one to train on and one to score on are needed")
     return [image for index, image in enumerate(images) if index % every], images[::every]
@@ -36,9 +43,6 @@ class RandomCrops:
     """
 
     def __init__(self, images: list[Pixels], size: int, seed: int) -> None:
-        smallest = min(min(image.shape[:2]) for image in images)
-        if smallest < size:
-            raise DatasetError(f"crops of {size} pixels were asked for, but an image is only {smallest} wide or high")
         self.images, self.size, self.seed = images, size, seed
 
     def __getitem__(self, key: Key) -> Tensor:

@@ -77,8 +77,8 @@ class Config:
 
 @dataclass(frozen=True)
 class Scores:
-    """One step on whole images: PSNR in dB, the energy of the finest octave over the clean image's, and the distance of
-    features, NaN in a first stage.
+    """One step on whole images: PSNR in dB, the energy of the finest octave over the clean image's, NaN where no image
+    has texture, and the distance of features, NaN in a first stage.
     """
 
     psnr: float
@@ -106,7 +106,7 @@ def train(
     torch.manual_seed(config.seed)
     started = time.monotonic()
 
-    training, validation = read_split(Path(config.data), VALIDATE_EVERY)
+    training, validation = read_split(Path(config.data), VALIDATE_EVERY, config.crop)
     crops = RandomCrops(training, config.crop, config.seed)
     network = BridgeUNet(widths=config.widths, blocks=config.blocks)
     if config.init and not resume:
@@ -189,8 +189,8 @@ def _keep_best(
 
 
 def _metrics(scores: Scores) -> dict[str, float]:
-    metrics = {"val_psnr": round(scores.psnr, 3), "val_high_band": round(scores.high_band, 3)}
-    return metrics if math.isnan(scores.features) else {**metrics, "val_features": round(scores.features, 5)}
+    named = {"val_psnr": (scores.psnr, 3), "val_high_band": (scores.high_band, 3), "val_features": (scores.features, 5)}
+    return {name: round(value, digits) for name, (value, digits) in named.items() if not math.isnan(value)}
 
 
 @torch.inference_mode()
@@ -221,7 +221,13 @@ def score(
                 )
             )
     torch.random.set_rng_state(kept)
-    return Scores(*(float(np.mean(values)) for values in zip(*found, strict=True)))
+    return Scores(*(_mean(values) for values in zip(*found, strict=True)))
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    """The mean of the numbers among ``values``: an image without texture has none to keep."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _check(config: Config) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from saccade.errors import WeightsError
 from saccade_models.edanet import EDANet
 from saccade_models.train.segmentation import MEAN, STD
 
@@ -34,11 +35,16 @@ _LEAST_LENGTH = 1e-6
 
 
 class Features(nn.Module):
-    """What the first layers of the shipped segmenter see in images; it is not trained."""
+    """What the first layers of the shipped segmenter see in images; it is not trained. Raises ``WeightsError``."""
 
     def __init__(self) -> None:
         super().__init__()
         network = EDANet()
+        if not FEATURES.exists():
+            raise WeightsError(
+                f"a second stage needs the shipped segmenter's weights as {FEATURES}; they are in the repository and "
+                "not in its wheels: train in a checkout, installed with pip install -e"
+            )
         network.load_state_dict(load_file(FEATURES))
         layers = list(network.encoder)
         self.parts = nn.ModuleList(nn.Sequential(*layers[low:high]) for low, high in pairwise((0, *DEPTHS)))

@@ -52,15 +52,24 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Errors raised on purpose are printed without a traceback, and as JSON with ``--json``."""
+    """Run the command line."""
+    given = sys.argv[1:] if arguments is None else arguments
+    run_command(cli, "saccade", _extra_for(given), given)
+
+
+def run_command(command: click.Command, name: str, extra: str, arguments: list[str] | None = None) -> None:
+    """Run ``command`` and exit. Errors raised on purpose are printed without a traceback, and as JSON with ``--json``.
+
+    ``extra`` is the part of the installation that a missing module belongs to.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:
-        sys.exit(cli.main(given, prog_name="saccade", standalone_mode=False) or 0)
+        sys.exit(command.main(given, prog_name=name, standalone_mode=False) or 0)
     except SaccadeError as error:
         sys.exit(_report(error, as_json))
     except ModuleNotFoundError as error:
-        sys.exit(_report(RequestError(f"{error.name} is not installed; {_extra_for(given)}"), as_json))
+        sys.exit(_report(RequestError(f"{error.name} is not installed; run pip install 'saccade[{extra}]'"), as_json))
     except click.ClickException as error:
         if as_json:
             _emit_failure(type(error).__name__, error.format_message(), error.exit_code)
@@ -91,5 +100,4 @@ def _emit_failure(kind: str, message: str, exit_code: int) -> None:
 
 
 def _extra_for(arguments: list[str]) -> str:
-    extra = {"export": "export", "train": "models", "eval": "eval"}.get(arguments[0] if arguments else "", "video")
-    return f"run pip install 'saccade[{extra}]'"
+    return {"export": "export", "train": "models", "eval": "eval"}.get(arguments[0] if arguments else "", "video")

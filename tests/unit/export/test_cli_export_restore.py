@@ -69,7 +69,9 @@ def test_all_that_was_said_is_in_the_bundle(capfd: Capture, weights: Path, tmp_p
         (("--sigma", "-1"), "--sigma"),
         (("--sigma", "inf"), "not a finite number"),
         (("--sigma", "measured"), "--sigma"),
-        (("--dead-zone", "61"), "the dead zone must be 0 to 60"),
+        (("--dead-zone", "61"), "the dead zone must be from 0 to below 60"),
+        (("--dead-zone", "60"), "the dead zone must be from 0 to below 60"),
+        (("--sigma", "2"), "the default sigma must be above the dead zone of 3, in which frames stay as they are"),
         (("--dead-zone", "-3"), "--dead-zone"),
         (("--mode", "sharpen"), "--mode"),
         (("--mode", "inpaint", "--sigma-range", "0", "60"), "has no sigma"),
@@ -102,7 +104,32 @@ def test_options_of_restoration_are_for_restoration(capfd: Capture, weights: Pat
     for option in (("--mode", "denoise"), ("--steps", "1"), ("--sigma", "5"), ("--tile", "128"), ("--overlap", "8")):
         called = export(capfd, weights, *option, "--task", task)
         assert called.code == 2
-        assert f"{option[0].removesuffix('s')} is not for --task {task}" in called.err
+        assert f"{option[0]} is not for --task {task}" in called.err
+
+
+@pytest.mark.parametrize(
+    ("task", "option"),
+    [
+        ("restore", ("--pad", "0")),
+        ("restore", ("--conf", "0")),
+        ("restore", ("--nms",)),
+        ("restore", ("--confidence",)),
+        ("restore", ("--output", "0")),
+        ("restore", ("--classes", "c.txt")),
+        ("segment", ("--sigma", "0")),
+        ("segment", ("--grey-levels", "0")),
+        ("detect", ("--overlap", "0")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_a_zero_was_given_too(capfd: Capture, weights: Path, task: str, option: tuple[str, ...]) -> None:
+    called = export(capfd, weights, *option, "--task", task)
+    assert called.code == 2
+    assert f"{option[0]} is not for --task {task}; drop it" in called.err
+
+
+def test_what_was_switched_off_was_given_too(capfd: Capture, weights: Path) -> None:
+    assert "--nms is not for --task restore; drop it" in export(capfd, weights, "--no-nms").err
 
 
 def test_a_restorer_comes_from_pytorch(capfd: Capture, weights: Path, tmp_path: Path) -> None:

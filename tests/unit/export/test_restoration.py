@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.tiny import TinyBridge, export_tiny_restorer, save_weights, seeded
 from torch import Tensor, nn
 
 import saccade
 from saccade.bundle import open_bundle
-from saccade.errors import BundleError, CaptureError, CheckError, RequestError
+from saccade.errors import BundleError, CaptureError, CheckError, RequestError, WeightsError
 from saccade.manifest import read_manifest, write_manifest
-from saccade.spec import RestoreSpec
+from saccade.spec import RESTORING, RestoreSpec, Restoring
 from saccade.verify import verify
-from saccade_export.contract import restore_spec
+from saccade_export.capture_restorer import capture_restorer
+from saccade_export.contract import USUAL, restore_spec
 from saccade_export.exporting import ExportRequest, export_bundle
+from saccade_export.network import recorded_metrics
 from saccade_export.restoration import RestorePlan
 from saccade_export.source import NetworkRequest
 from saccade_export.step_tables import bridge_table
 from saccade_export.twin import RestoreTwin
 from saccade_models.bridge import restore, uniform_times
+from saccade_models.train import degradations
 from saccade_models.train.degradations import lift
 
 pytestmark = pytest.mark.torch
@@ -89,7 +96,101 @@ class TestParity:
         assert export_tiny_restorer(tmp_path).read_bytes() == tiny_restorer_bundle.read_bytes()
 
 
+class TestContract:
+    @pytest.mark.parametrize(
+        ("mode", "said", "sigma", "zone"),
+        [
+            ("denoise", {}, 25.0, 3.0),
+            ("denoise", {"sigma_range": (30.0, 60.0)}, 30.0, 3.0),
+            ("denoise", {"dead_zone": 30.0}, 45.0, 30.0),
+            ("denoise", {"sigma_range": (0.0, 2.0)}, 2.0, 0.0),
+            ("denoise", {"sigma": 12.0}, 12.0, 3.0),
+            ("low-light", {"sigma_range": (8.0, 12.0)}, 8.0, 0.0),
+            ("deblur", {"sigma_range": (2.0, 4.0)}, 2.0, 0.0),
+        ],
+    )
+    def test_proofs_are_in_the_range_and_above_the_dead_zone(
+        self, mode: Restoring, said: dict[str, Any], sigma: float, zone: float
+    ) -> None:
+        spec = restore_spec(mode, TABLES, **said)
+        assert spec.dead_zone == zone
+        assert RestorePlan(spec).sigma == sigma
+
+    def test_the_ranges_are_those_of_training(self) -> None:
+        light = USUAL["low-light"].light
+        assert light is not None
+        assert (light.gain_range, light.gamma_range, light.shot_range) == (
+            degradations.GAIN_RANGE, degradations.GAMMA_RANGE, degradations.SHOT_RANGE,
+        )  # fmt: skip
+        assert USUAL["low-light"].sigma_range == (0, degradations.LARGEST_DARK_SIGMA)
+        assert USUAL["denoise"].sigma_range == (0, degradations.LARGEST_SIGMA)
+        assert USUAL["denoise"].map_per_sigma == degradations.GREY_LEVEL
+        assert USUAL["deblur"].map_per_sigma == degradations.BLUR_MAP
+        assert USUAL["super-resolution"].map_per_sigma == degradations.SR_MAP
+        assert USUAL["inpaint"].hole_spread == degradations.HOLE_SPREAD
+
+    def test_scores_that_are_no_numbers_do_not_travel(self, tmp_path: Path) -> None:
+        path = tmp_path / "w.safetensors"
+        save_file(seeded(TinyBridge).state_dict(), path, {"metrics": '{"val_psnr": 20.5, "val_high_band": NaN}'})
+        with pytest.raises(WeightsError, match="'val_high_band' is nan, no number"):
+            recorded_metrics(path)
+
+
+class Planes(nn.Module):
+    """Takes its time as a plane of each state, as many networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(5, 3, 3, padding=1)
+
+    def forward(self, state: Tensor, map: Tensor, time: Tensor) -> Tensor:  # noqa: A002
+        plane = time[:, None, None, None].repeat(1, 1, *state.shape[2:])
+        return self.layer(torch.cat([state, map, plane], dim=1))
+
+
+class TestCapture:
+    @pytest.mark.parametrize("kind", [Planes, TinyBridge])
+    def test_a_batch_may_need_a_time_each(self, kind: type[nn.Module]) -> None:
+        network = seeded(kind)
+        captured = capture_restorer(network, [(1.0, 0.5)], 8)
+        graph = ir.serde.serialize_model(captured.unrolled[2]).SerializeToString()
+        session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        state, map_ = torch.randn(3, 3, 16, 24), torch.rand(3, 1, 16, 24)
+        (found,) = session.run(None, {"state": state.numpy(), "map": map_.numpy()})
+        with torch.no_grad():
+            wanted = state
+            for time in (1.0, 0.5):
+                wanted = wanted - 0.5 * network(wanted, map_, torch.full((3,), time))
+        assert np.abs(found - wanted.numpy()).max() < 1e-4
+        assert np.abs(found - state.numpy()).max() > 1e-2
+
+    def test_a_network_that_fixes_a_side_is_refused(self) -> None:
+        class Fixed(Planes):
+            def forward(self, state: Tensor, map: Tensor, time: Tensor) -> Tensor:  # noqa: A002
+                return super().forward(state, map, time).reshape(int(state.shape[0]), 3, 32, 40)
+
+        with pytest.raises(CaptureError, match="cannot be captured for any"):
+            capture_restorer(seeded(Fixed), [(1.0,)], 8)
+
+
+@pytest.mark.slow
 class TestModes:
+    @pytest.mark.parametrize("mode", RESTORING)
+    def test_networks_may_take_bgr(self, mode: Restoring, tmp_path: Path) -> None:
+        path = export_tiny_restorer(tmp_path, mode, channel_order="bgr")  # proven against the network
+        image = np.random.default_rng(0).integers(40, 216, (24, 32, 3)).astype(np.uint8)
+        asked: dict[str, Any] = {"mask": np.ones((24, 32), bool)} if mode == "inpaint" else {}
+        with saccade.open(path, threads=1) as task:
+            found = task(image, **asked).image
+            turned = task(image[..., ::-1].copy(), pixel_format="bgr24", **asked).image[..., ::-1]
+        np.testing.assert_array_equal(found, turned)
+
+    def test_steps_need_not_be_equal(self, tmp_path: Path) -> None:
+        weights = save_weights(seeded(TinyBridge), tmp_path / "w.safetensors")
+        plan = RestorePlan(restore_spec("denoise", {"2": bridge_table((1.0, 0.3))}))
+        request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), plan, "uneven")
+        assert export_bundle(request, tmp_path / "uneven.saccade").bundle.manifest.task.kind == "restore"
+
     def test_holes_are_filled_and_nothing_else(self, tmp_path: Path) -> None:
         path = export_tiny_restorer(tmp_path, "inpaint")
         image = np.random.default_rng(0).integers(0, 256, (30, 45, 3)).astype(np.uint8)

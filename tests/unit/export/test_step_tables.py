@@ -322,6 +322,24 @@ class TestRefusals:
         trailing = type(scheduler).from_config(scheduler.config, timestep_spacing="trailing")
         assert probe(trailing, 1).times == (999,)
 
+    @pytest.mark.parametrize(
+        "scheduler",
+        [
+            diffusers.EDMEulerScheduler(),
+            EulerDiscreteScheduler(
+                timestep_type="continuous", sigma_min=0.002, sigma_max=700.0, prediction_type="v_prediction",
+                use_karras_sigmas=True, timestep_spacing="leading",
+            ),
+        ],
+        ids=["edm", "stable video diffusion"],
+    )  # fmt: skip
+    def test_times_that_are_no_indices_say_nothing_of_the_start(self, scheduler: Any) -> None:
+        assert probe(scheduler, 3).steps == 3
+
+    def test_another_loop_is_refused(self) -> None:
+        with pytest.raises(RequestError, match=r"cannot be probed: its loop is not set_timesteps.* \(TypeError: "):
+            probe(diffusers.CogVideoXDPMScheduler(clip_sample=False), 4)
+
     def test_sigmas_from_a_clean_image_are_refused(self) -> None:
         with pytest.raises(RequestError, match=r"begin at time 400 of 1000.*choose larger sigmas"):
             probe(made("flow matching"), 2, sigmas=[0.4, 0.1])

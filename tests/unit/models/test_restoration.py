@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from torch import Tensor
 from saccade import scenes
 from saccade.errors import DatasetError, RequestError
 from saccade_models.bridge import restore, state_at, uniform_times
-from saccade_models.bridge_unet import BridgeUNet
+from saccade_models.bridge_unet import Block, BridgeUNet
+from saccade_models.train import run_folder
 from saccade_models.train.degradations import DEGRADATIONS, HOLE_SPREAD, blurred_by, noise
 from saccade_models.train.muon import MuonAndAdamW
 from saccade_models.train.restoration import Config, bridge_loss, train
@@ -54,9 +57,19 @@ class TestNetwork:
     def test_time_matters(self) -> None:
         network = BridgeUNet(widths=(8, 8, 8))
         torch.nn.init.normal_(network.head.weight)
-        state, map_ = torch.randn(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
-        early, late = (network(state, map_, torch.tensor([time])) for time in (1.0, 0.25))
-        assert not torch.allclose(early, late)
+        state = torch.randn(1, 3, 16, 16)
+
+        def apart() -> float:
+            """How far outputs are apart when map times time, which the stem sees, stays the same."""
+            found = [network(state, torch.full((1, 1, 16, 16), 0.5 / t), torch.tensor([t])) * t for t in (1.0, 0.5)]
+            return float((found[0] - found[1]).abs().max() / found[0].abs().max())
+
+        assert apart() > 1e-3
+        for module in network.modules():
+            if isinstance(module, Block):
+                torch.nn.init.zeros_(module.time.weight)
+                torch.nn.init.zeros_(module.time.bias)
+        assert apart() < 1e-5
 
 
 class TestBridge:
@@ -122,15 +135,20 @@ class TestTraining:
             assert bridge_loss(lambda *_: truth * 0, clean, degraded, config) > 0.001
 
     def test_muon_turns_a_step_into_an_orthogonal_one(self) -> None:
-        torch.manual_seed(0)
-        layer = torch.nn.Conv2d(4, 8, 3)
-        before = layer.weight.detach().clone()
-        optimizer = MuonAndAdamW(layer, 0.01, 0.0)
-        layer(torch.randn(2, 4, 8, 8)).square().sum().backward()
-        optimizer.step()
-        moved = (layer.weight.detach() - before).reshape(8, -1)
-        scales = torch.linalg.svdvals(moved)
-        assert scales.max() / scales.min() < 3
+        def spread(make: Callable[[torch.nn.Module], Any]) -> tuple[float, torch.nn.Conv2d, Any]:
+            """The largest over the smallest singular value of a layer's first step."""
+            torch.manual_seed(0)
+            layer = torch.nn.Conv2d(4, 8, 3)
+            before = layer.weight.detach().clone()
+            optimizer = make(layer)
+            layer(torch.randn(2, 4, 8, 8)).square().sum().backward()
+            optimizer.step()
+            scales = torch.linalg.svdvals((layer.weight.detach() - before).reshape(8, -1))
+            return float(scales.max() / scales.min()), layer, optimizer
+
+        found, layer, optimizer = spread(lambda layer: MuonAndAdamW(layer, 0.01, 0.0))
+        plain, _, _ = spread(lambda layer: torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=0.0))
+        assert found < 2 < plain
         optimizer.zero_grad()
         assert layer.weight.grad is None
         assert layer.bias is not None
@@ -140,8 +158,27 @@ class TestTraining:
         whole = train(config(images), tmp_path / "whole")
         train(config(images), tmp_path / "parts", time_limit_s=0)
         parts = train(config(images), tmp_path / "parts", resume=True)
-        assert parts == pytest.approx(whole, abs=1e-3)
+        assert parts == whole
+        found, expected = (torch.load(tmp_path / name / "last.pt", weights_only=False) for name in ("parts", "whole"))
+        for part in ("network", "averaged"):
+            assert all(torch.equal(value, expected[part][name]) for name, value in found[part].items()), part
         assert (tmp_path / "whole" / "best.safetensors").is_file()
+
+    def test_an_image_that_no_crop_fits_into_is_named(self, images: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mixed"
+        folder.mkdir()
+        for index, size in enumerate(((40, 12), (64, 64), (64, 64))):  # the first is scored on
+            Image.new("RGB", size, (200, 90, 30)).save(folder / f"{index}.png")
+        with pytest.raises(DatasetError, match=r"crops of 32 pixels were asked for, but .*0.png is 12x40; choose"):
+            train(config(folder), tmp_path / "run")
+
+    def test_images_without_texture_have_no_share_of_it(self, tmp_path: Path) -> None:
+        folder = tmp_path / "flat"
+        folder.mkdir()
+        for index in range(2):
+            Image.new("RGB", (48, 48), (200, 90, 30)).save(folder / f"{index}.png")
+        train(config(folder, epochs=1), tmp_path / "run")
+        assert set(run_folder.kept_metrics(tmp_path / "run")) == {"val_psnr"}
 
     def test_what_does_not_fit_is_refused(self, images: Path, tmp_path: Path) -> None:
         with pytest.raises(RequestError, match="choose from denoise"):
