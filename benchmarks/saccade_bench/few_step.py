@@ -63,13 +63,15 @@ def compare(
 ) -> Comparison:
     """Time ``frames`` of one size, multiples of 8, restored by the bundle and by each loop, ``rounds`` times each.
 
-    Raises ``CheckError`` where a loop's pixels are not the bundle's, ``RequestError`` for frames of another size.
+    Raises ``CheckError`` where a loop's pixels are not the bundle's, ``RequestError`` for another bundle or frames of
+    another size, ``WeightsError``.
     """
     height, width, _ = frames[0].shape
     if len({frame.shape for frame in frames}) > 1:
         raise RequestError("frames of one size are compared, but these have several; choose another --source")
     if height % 8 or width % 8:
         raise RequestError(f"the loops do not pad: frames must be multiples of 8, but are {width}x{height}")
+    _spec(bundle)
     arguments = (bundle, weights, frames, steps, threads)
     wanted = _open("unrolled", *arguments)(frames[0]).astype(int)
     for way in WAYS:
@@ -149,10 +151,10 @@ def _network(weights: Path) -> Any:
     try:
         with safe_open(weights, "pt") as file:
             config = json.loads((file.metadata() or {})["config"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise WeightsError(f"{weights} must be safetensors as saccade train writes them, with a config") from error
-    network = BridgeUNet(widths=config["widths"], blocks=config["blocks"])
-    network.load_state_dict(load_file(weights))
+        network = BridgeUNet(widths=config["widths"], blocks=config["blocks"])
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"{weights} must hold a restorer's weights as saccade train writes them: {error}") from error
     return network.eval()
 
 

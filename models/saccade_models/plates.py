@@ -56,8 +56,9 @@ def split(dataset: BoxDataset) -> dict[str, BoxDataset]:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the four files.")
 def main(data: Path, out: Path) -> None:
     """Split the dataset in DATA by ride."""
+    parts = split(read_coco(data / "annotations.json"))
     out.mkdir(parents=True, exist_ok=True)
-    for name, part in split(read_coco(data / "annotations.json")).items():
+    for name, part in parts.items():
         write_coco(
             part, out / f"{name}.json", f"{name} part of RobertLucian/license-plate-dataset (MIT), split by ride"
         )
