@@ -187,7 +187,8 @@ def test_images_that_do_not_do_are_code_3_and_named(train, images: Path, tmp_pat
     assert "few holds 1 images, but one to train on and one to score on are needed" in few.err
     small = train("--crop", "64", "64", data=images)
     assert small.code == 3
-    assert "crops of 64 pixels were asked for, but an image is only 40 wide or high" in small.err
+    assert "crops of 64 pixels were asked for, but " in small.err
+    assert "000.png is 40x48; choose smaller ones with --crop" in small.err
 
 
 def test_weights_of_another_size_are_code_3_and_named(train, tmp_path: Path) -> None:
