@@ -13,16 +13,15 @@ import onnx_ir as ir
 from saccade import open as open_task
 from saccade.bundle import Bundle
 from saccade.engines import engine_module
-from saccade.errors import CheckError, SourceError
-from saccade.sources import open_source
-from saccade.sources.base import SourceFault
+from saccade.errors import CheckError
 from saccade.spec import Golden, Manifest, StoredArray, Variant
 from saccade.verify import verify
 from saccade_export.capture import OPSET
-from saccade_export.plan import Frame, Plan, PlannedVariant, Prepared
+from saccade_export.plan import Plan, PlannedVariant, Prepared
 from saccade_export.prove import Case, Proof, prove, scene_frames
 from saccade_export.seal import seal
 from saccade_export.source import NetworkRequest
+from saccade_export.user_frames import spread_frames
 from saccade_export.weights import LOCATION, WeightStore
 
 MAX_PROOF_IMAGES = 30
@@ -60,7 +59,7 @@ def export_bundle(request: ExportRequest, path: Path, say: Callable[[str], None]
     plan = request.plan
     prepared = plan.prepare(request.network, say)
 
-    rendered, given = scene_frames(), _image_frames(request.images)
+    rendered, given = scene_frames(), spread_frames(request.images, MAX_PROOF_IMAGES) if request.images else []
     named = [(f"scene {index}", frame) for index, frame in enumerate(rendered)] + given
     frames = [(name, plan.frame_for_proof(frame)) for name, frame in named]
     say(f"computing what PyTorch gives for {len(named)} frames, and what shuffled weights give")
@@ -84,24 +83,6 @@ def export_bundle(request: ExportRequest, path: Path, say: Callable[[str], None]
 
     say(f"sealing {path.name}")
     return Report(seal(manifest, members, path, check), tuple(proofs), prepared.capture_fallback)
-
-
-def _image_frames(images: str | None) -> list[tuple[str, Frame]]:
-    """Up to ``MAX_PROOF_IMAGES`` frames, spread over what the user gave. One that cannot be read ends the export."""
-    if images is None:
-        return []
-    found: list[tuple[str, Frame]] = []
-    distance = 1
-    with open_source(images) as source:
-        for index, item in enumerate(source):
-            if isinstance(item, SourceFault):
-                raise SourceError(f"{item.name} cannot be used for the proof: {item.reason}")
-            if index % distance == 0:
-                found.append((item.name, item.image))
-            if len(found) == 2 * MAX_PROOF_IMAGES:  # keep every other, so that long sources are never held whole
-                found, distance = found[::2], 2 * distance
-    step = -(-len(found) // MAX_PROOF_IMAGES) if found else 1
-    return found[::step]
 
 
 def _golden(cases: list[Case]) -> tuple[tuple[Golden, ...], dict[str, bytes]]:

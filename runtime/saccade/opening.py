@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
 from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import RequestError
 from saccade.frames import check_pixel_format
-from saccade.spec import Variant
+from saccade.spec import PixelFormat, Variant
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
+from saccade.tasks.restore_forms import Load
 
 
 def open_task(
@@ -43,13 +45,18 @@ def open_task(
         options = EngineOptions(device_name, threads, allow_fallback, part.engine_options.get(engine_name))
         return engines.load(engine_name, graph_of(bundle, part, stage), options)
 
-    task = bundle.manifest.task
+    return task_of(bundle, _alike(bundle, chosen, variant), load, declared)
+
+
+def task_of(bundle: Bundle, variants: Sequence[Variant], load: Load, pixel_format: PixelFormat = "rgb24") -> Task:
+    """The task of a bundle's ``variants``, on engines that ``load`` opens. But for restoration, the first one runs."""
+    task, chosen = bundle.manifest.task, variants[0]
     if task.kind == "restore":
-        return RestoreTask(task, load, _alike(bundle, chosen, variant), pixel_format=declared)
+        return RestoreTask(task, load, variants, pixel_format=pixel_format)
     loaded = load(chosen, "main")
     if task.kind == "detect":
-        return DetectTask(task, loaded, chosen, pixel_format=declared)
-    return SegmentTask(task, loaded, chosen, pixel_format=declared)
+        return DetectTask(task, loaded, chosen, pixel_format=pixel_format)
+    return SegmentTask(task, loaded, chosen, pixel_format=pixel_format)
 
 
 def _alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:

@@ -36,6 +36,7 @@ FLOOR = {15.0: 33.4, 25.0: 30.8, 50.0: 27.5}
 """PSNR on CBSD68 in one step, the published protocol."""
 
 SMALL = [32, 48, 64]
+OTHER_STEPS = {1: 2, 2: 4, 4: 2}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_unrolled_stepwise_and_pytorch_give_the_same_floats(denoise_bundle: Path
                 twin = RestoreTwin(network, task.spec).exact(torch.from_numpy(frame), steps, sigma=25.0).numpy()
         for image in found:
             assert np.abs(image - twin).max() / 255 <= 5e-6
-        wrong = RestoreTwin(network, task.spec).exact(torch.from_numpy(frame), steps + 1, sigma=25.0).numpy()
+        wrong = RestoreTwin(network, task.spec).exact(torch.from_numpy(frame), OTHER_STEPS[steps], sigma=25.0).numpy()
         assert np.abs(found[0] - wrong).max() / 255 > 1e-3
 
 

@@ -242,7 +242,7 @@ class TestRefusals:
         (tmp_path / "images" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         called = export(capfd, weights, classes, "--images", tmp_path / "images", "--json")
         assert called.code == called.document["exit_code"] == 3
-        assert "1.png cannot be used for the proof" in called.document["error"]["message"]
+        assert "1.png cannot be used" in called.document["error"]["message"]
         assert_nothing_sealed(tmp_path)
 
     def test_a_refused_export_leaves_the_bundle_that_was_there(

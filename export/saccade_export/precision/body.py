@@ -1,0 +1,36 @@
+"""What of a lowered graph is the network: the part whose precision is worth choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Operations that take nearly all of a network's time, and whose weights are most of its size."""
+
+
+def body(graph: ir.Graph) -> list[ir.Node]:
+    """The nodes on a path from one weighted node to another, both included, in the graph's order.
+
+    What turns a frame into the network's input comes before all of them, what turns its output into a result after.
+    """
+    nodes = list(graph)
+    after: set[ir.Node] = set()
+    for node in nodes:
+        if node.op_type in WEIGHTED or any(source in after for source in _sources(node)):
+            after.add(node)
+    before: set[ir.Node] = set()
+    for node in reversed(nodes):
+        if node.op_type in WEIGHTED:
+            before.add(node)
+        if node in before:
+            before.update(_sources(node))
+    return [node for node in nodes if node in after and node in before]
+
+
+def _sources(node: ir.Node) -> Iterator[ir.Node]:
+    for value in node.inputs:
+        producer = None if value is None else value.producer()
+        if producer is not None:
+            yield producer
