@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from saccade.errors import RequestError, WeightsError
 
+SIZES = ("widths", "blocks", "width")
+"""Settings of training that are arguments of networks here."""
+
 NESTED_KEYS = ("state_dict", "model_state_dict", "model", "network", "ema")
 """Where training scripts put the state dict inside a checkpoint, in the order of looking."""
 
@@ -67,7 +70,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     if missing or unexpected:
         raise WeightsError(
             f"{path.name} does not fit the network: {len(missing)} keys missing ({_few(missing)}), "
-            f"{len(unexpected)} unexpected ({_few(unexpected)}); check the network and its arguments"
+            f"{len(unexpected)} unexpected ({_few(unexpected)}); check the network and its arguments{_made_with(path)}"
         )
     misfits = [
         f"{key}: network {tuple(wanted[key].shape)}, file {tuple(weights[key].shape)}"
@@ -75,7 +78,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
         if wanted[key].shape != weights[key].shape
     ]
     if misfits:
-        raise WeightsError(f"{path.name} has {len(misfits)} tensors of other shapes: {_few(misfits, '; ')}")
+        raise WeightsError(
+            f"{path.name} has {len(misfits)} tensors of other shapes: {_few(misfits, '; ')}; check the network's "
+            f"arguments{_made_with(path)}"
+        )
     network.load_state_dict(weights)
 
 
@@ -102,12 +108,35 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def recorded_metrics(path: Path) -> dict[str, float]:
-    """Scores that training left in a safetensors file: numbers by name, as JSON under the metadata key ``metrics``."""
+def _made_with(path: Path) -> str:
+    """What the weights say that their network was made with, where it may be an argument of it."""
+    config = recorded_config(path)
+    arguments = [f"--arg {name}={json.dumps(config[name], separators=(',', ':'))}" for name in SIZES if name in config]
+    return f": it was trained with {' '.join(arguments)}" if arguments else ""
+
+
+def recorded_config(path: Path) -> dict[str, Any]:
+    """The settings that training left in a safetensors file, as JSON under the metadata key ``config``; or none."""
+    try:
+        found = json.loads(_metadata(path).get("config", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, "pt") as file:
-        text = (file.metadata() or {}).get("metrics", "{}")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}  # reading the weights says why
+
+
+def recorded_metrics(path: Path) -> dict[str, float]:
+    """Scores that training left in a safetensors file: numbers by name, as JSON under the metadata key ``metrics``."""
+    text = _metadata(path).get("metrics", "{}")
     try:
         found = json.loads(text)
         numbers = {str(name): float(value) for name, value in found.items()}

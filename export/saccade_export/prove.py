@@ -71,7 +71,8 @@ def prove(task: Task, plan: Plan, cases: Sequence[Case], progress: Callable[[int
     if all(control.passed for control in controls):
         raise CheckError(
             "the proof cannot tell this network from one with shuffled weights: both give the same result on every "
-            "frame; check the weights, or pass frames that show every class with --images"
+            "frame; check the weights (a network that has hardly learned changes nothing), or pass frames that show "
+            "more with --images"
         )
     deviations = {name: max(a.worst[name] for a in found) for name in found[0].worst}
     shares = [agreement.share for agreement in found]

@@ -17,6 +17,7 @@ from saccade.tasks.restore import ENTRIES
 from saccade.tasks.restore_job import hole_noise
 from saccade_export.capture_restorer import CapturedRestorer, capture_restorer
 from saccade_export.lower.restore import Lowering
+from saccade_export.network import recorded_config
 from saccade_export.plan import Agreement, Expected, Frame, PlannedVariant, Prepared
 from saccade_export.shuffling import shuffled
 from saccade_export.source import NetworkRequest, build
@@ -59,6 +60,12 @@ class RestorePlan:
     def prepare(self, request: NetworkRequest, say: Callable[[str], None]) -> Prepared:
         if request.is_onnx or request.outputs:
             raise RequestError("a restorer is exported from PyTorch code with --weights, and has one output")
+        trained_for = recorded_config(request.weights).get("mode") if request.weights else None
+        if trained_for not in (None, self.spec.mode):
+            raise RequestError(
+                f"{request.weights} was trained for mode {trained_for!r}, but is to be exported as {self.spec.mode!r}; "
+                f"say --mode {trained_for}"
+            )
         built = build(request, say)
         times = [table.times for table in self.spec.tables.values()]
         say(f"capturing {', '.join(map(str, self.spec.steps))} steps in one graph each, and a single one")

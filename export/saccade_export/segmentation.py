@@ -69,7 +69,10 @@ def _check_scores(spec: SegmentSpec, shape: tuple[int, ...]) -> None:
     if found == spec.score_channels:
         return
     if spec.decision == "threshold":
-        raise RequestError(f"a threshold needs a network with one score, but this one has {found}; drop --threshold")
+        raise RequestError(
+            f"one class is decided by a threshold on one score, but this network gives {found}; name a class for each "
+            "in --classes"
+        )
     raise RequestError(
         f"{len(spec.classes)} classes were given ({', '.join(spec.classes[:4])}, …), "
         f"but the network gives {found} scores; the class list must have one line for each"

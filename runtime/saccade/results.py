@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from saccade.errors import RequestError
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -120,8 +122,14 @@ class Detections:
         ]
 
     def to_supervision(self) -> Any:
-        """The boxes as ``supervision.Detections``, names under ``data["class_name"]``. Needs supervision."""
-        supervision: Any = import_module("supervision")
+        """The boxes as ``supervision.Detections``, names under ``data["class_name"]``.
+
+        Raises ``RequestError`` where supervision is not installed.
+        """
+        try:
+            supervision: Any = import_module("supervision")
+        except ModuleNotFoundError as error:
+            raise RequestError(f"{error.name} is not installed; run pip install supervision") from error
         return supervision.Detections(
             xyxy=self.xyxy,
             confidence=self.confidence,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.blur import blur_all, blur_boxes
-from saccade.errors import RequestError, SourceError
+from saccade.errors import FrameError, RequestError, SourceError
 from saccade.kinds import KINDS, Kind
 from saccade.kinds.detect import DetectRequest
 from saccade.kinds.look import Look
@@ -102,20 +102,23 @@ def run_source(
                     keeper.keep_fault(item)
                 else:
                     frame, asked = item
-                    result = task(
-                        frame.image,
-                        pixel_format=frame.pixel_format,
-                        frame_id=frame.frame_id,
-                        captured_ns=frame.captured_ns,
-                        **asked,
-                    )
+                    try:
+                        result = task(
+                            frame.image,
+                            pixel_format=frame.pixel_format,
+                            frame_id=frame.frame_id,
+                            captured_ns=frame.captured_ns,
+                            **asked,
+                        )
+                    except FrameError as error:
+                        raise FrameError(f"frame {frame.name}: {error}") from error
                     keeper.keep(frame, result)
                     summary.frames += 1
                     summary.not_finite += not result.finite
                     summary.task_ms += result.timing.total_ms
                 if progress is not None:
                     progress(summary)
-                if limit is not None and summary.frames >= limit:
+                if limit is not None and summary.frames + len(summary.faults) >= limit:
                     break
         except KeyboardInterrupt:
             summary.interrupted = True

@@ -16,7 +16,8 @@ from saccade.cli.options import json_option
 from saccade.errors import SaccadeError
 
 PACKAGES = (
-    "numpy", "click", "onnxruntime", "onnxruntime-gpu", "av", "Pillow", "torch", "onnx", "onnxscript", "safetensors"
+    "numpy", "click", "onnxruntime", "onnxruntime-gpu", "av", "Pillow", "faster-coco-eval",
+    "opencv-contrib-python-headless", "torch", "onnx", "onnxscript", "safetensors", "diffusers", "tensorrt-rtx",
 )  # fmt: skip
 CLASHES = (("onnxruntime", "onnxruntime-gpu"),)
 """Distributions that install the same module over each other."""

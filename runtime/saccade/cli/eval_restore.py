@@ -69,7 +69,9 @@ def restoring_options(command: Command) -> Command:
             help="how the restorer knows the noise or blur.",
         ),
         _level_option("--holes", FiniteRange(0, 1), "0.25", "share of random pixels that are missing."),
-        _level_option("--blur-sigma", FiniteRange(0.01, 100), "1.6", "Gaussian blur in pixels."),
+        _level_option(
+            "--blur-sigma", FiniteRange(0.01, 100), "1.6", "Gaussian blur in pixels; with --degraded likewise."
+        ),
         _level_option(
             "--gain",
             FiniteRange(0.01, 1000),
@@ -77,7 +79,12 @@ def restoring_options(command: Command) -> Command:
             "what dark frames are multiplied by; those made here have noise of variance "
             f"{DARK_SIGMA:g} + {DARK_SHOT:g} * grey level, and a gamma of {DARK_GAMMA:g} after the gain.",
         ),
-        _level_option("--noise-sigma", FiniteRange(0, 1000), "25", "Gaussian noise in grey levels."),
+        _level_option(
+            "--noise-sigma",
+            FiniteRange(0, 1000),
+            "25",
+            "Gaussian noise in grey levels; with --degraded, that of its frames.",
+        ),
         restore_option(
             "--degraded",
             type=click.Path(path_type=Path),
@@ -110,7 +117,7 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
 
     def samples(level: float | None) -> Iterable[Sample]:
         if pairs is not None:
-            light = {"gain": level} if spec.light is not None and level is not None else None
+            light = {"gain": level, "gamma": spec.light.gamma} if spec.light and level is not None else None
             return paired_images(pairs, spec.scale, light)
         assert level is not None  # only pairs have none
         return degraded_images(paths, spec.mode, level)

@@ -92,7 +92,11 @@ def restore_options(command: Command) -> Command:
             "--camera-gain", type=FiniteRange(0, min_open=True), help="the camera's setting, for --gain-table."
         ),
         restore_option("--gain-table", type=click.Path(path_type=Path), help="JSON of the camera's noise by its gain."),
-        restore_option("--shot", type=FiniteRange(0), help="low light: variance of noise that a grey level adds."),
+        restore_option(
+            "--shot",
+            type=FiniteRange(0),
+            help="low light: variance of noise that a grey level adds, in place of a gain table's.",
+        ),
         restore_option(
             "--gamma", type=FiniteRange(0, min_open=True), show_default=own, help="low light: after the gain."
         ),

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for results.  [default: runs/run-1, or the next number that is free]",
+    help="Folder for results; files of their names are overwritten.  [default: runs/run-1, or the next that is free]",
 )
 @engine_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many frames.")

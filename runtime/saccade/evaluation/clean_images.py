@@ -7,7 +7,7 @@ from pathlib import Path
 
 from saccade.datasets.images import image_size, read_image
 from saccade.errors import DatasetError
-from saccade.evaluation.degradations import DEGRADATIONS, Degraded, enlarged
+from saccade.evaluation.degradations import DEGRADATIONS, Degraded, enlarged, lifted
 from saccade.sources.images import folder_images
 from saccade.spec import Restoring
 
@@ -44,13 +44,15 @@ def degraded_images(paths: Sequence[Path], mode: Restoring, level: float) -> Ite
 def paired_images(
     pairs: Sequence[tuple[Path, Path]], scale: int = 1, light: Mapping[str, float] | None = None
 ) -> Iterator[Sample]:
-    """Clean images and their frames; without a restorer, frames are enlarged bicubically.
+    """Clean images and their frames; without a restorer, frames are enlarged bicubically, and dark ones lifted.
 
-    ``light`` is what is known of dark frames, as in ``Degraded``. Raises ``DatasetError``.
+    ``light`` is what is known of dark frames, gain and gamma, as in ``Degraded``. Raises ``DatasetError``.
     """
     for clean, path in pairs:
         frame = read_image(path)
         baseline = frame if scale == 1 else enlarged(frame, scale)
+        if light:
+            baseline = lifted(frame, light["gain"], light["gamma"])
         yield clean.name, Degraded(read_image(clean), frame, baseline, light=light or {})
 
 

@@ -59,8 +59,17 @@ def dark(clean: Pixels, gain: float) -> Degraded:
     light = 255 * (clean / 255) ** (1 / DARK_GAMMA) / gain
     noise = np.random.RandomState(0).normal(0, 1, clean.shape) * np.sqrt(DARK_SIGMA**2 + DARK_SHOT * light)
     frame = (light + noise).astype(np.float32)
-    lifted = as_shown(255 * np.minimum(gain * (as_shown(frame) / 255), 1) ** DARK_GAMMA)
-    return Degraded(clean, frame, lifted, light={"gain": gain, "gamma": DARK_GAMMA, "shot": DARK_SHOT})
+    return Degraded(
+        clean,
+        frame,
+        lifted(as_shown(frame), gain, DARK_GAMMA),
+        light={"gain": gain, "gamma": DARK_GAMMA, "shot": DARK_SHOT},
+    )
+
+
+def lifted(frame: Pixels, gain: float, gamma: float) -> Pixels:
+    """A dark frame under a gain and a gamma alone."""
+    return as_shown(255 * np.minimum(gain * (frame / 255), 1) ** gamma)
 
 
 def with_holes(clean: Pixels, share: float) -> Degraded:

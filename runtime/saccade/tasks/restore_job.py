@@ -20,6 +20,9 @@ from saccade.tasks.frame_task import CHANNEL_ORDERS, check_one_size, is_batch
 from saccade.tasks.restore_request import Floats, RestoreRequest, Sigma, check_request, levels_of, steps_taken
 from saccade.tiles import Span, padded, spans
 
+LEAST_CONTRAST = 0.1
+"""Standard deviation of a frame of 0 to 1 from which on it is a picture, and not the dark, in grey levels."""
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -210,9 +213,20 @@ def _check_entry(frame: Any, entries: Sequence[str]) -> Array:
             f"a frame must be {' or '.join(entries)} (H, W, 3) in grey levels, but got {found.dtype} {found.shape}"
         )
     check_sides(found)
-    if found.dtype == np.float32 and not bool(np.isfinite(found).all()):
-        raise FrameError("the frame holds values that are no numbers (NaN or infinite); mend it before restoring it")
+    if found.dtype == np.float32:
+        _check_grey_levels(found)
     return found
+
+
+def _check_grey_levels(frame: Array) -> None:
+    if not bool(np.isfinite(frame).all()):
+        raise FrameError("the frame holds values that are no numbers (NaN or infinite); mend it before restoring it")
+    low, high = float(frame.min()), float(frame.max())
+    if low >= 0 and high <= 1 and float(frame.std()) > LEAST_CONTRAST:
+        raise FrameError(
+            f"a float32 frame must be in grey levels of 0 to 255, but this one goes from {low:.3g} to {high:.3g} and "
+            "shows a picture; multiply it by 255"
+        )
 
 
 def _hole_map(mask: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

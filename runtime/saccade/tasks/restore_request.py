@@ -48,7 +48,7 @@ def check_request(spec: RestoreSpec, request: RestoreRequest, steps: Sequence[in
         if value is not None and not is_taken:
             raise RequestError(f"a {name} was given, but this bundle's mode is {spec.mode}; leave it out")
     if spec.takes_mask and request.mask is None:
-        raise RequestError("this bundle fills holes, but no mask was given; pass mask, (H, W), true in holes")
+        raise RequestError("this bundle fills holes, but no mask was given; pass one (mask=, or --mask), true in holes")
     if request.seed is not None and not (_is_whole(request.seed) and request.seed >= 0):
         raise RequestError(f"seed must be a whole number from 0 on, but is {request.seed!r}")
     _check_sigma(spec, request.sigma)

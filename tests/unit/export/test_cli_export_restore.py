@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 from tests.commands import Called, call
 from tests.tiny import TinyBridge, save_weights, seeded
 
@@ -18,6 +20,7 @@ from saccade_export.exporting import ExportRequest, export_bundle
 from saccade_export.restoration import RestorePlan
 from saccade_export.source import NetworkRequest
 from saccade_export.step_tables import bridge_table
+from saccade_models.bridge_unet import BridgeUNet
 
 pytestmark = pytest.mark.torch
 
@@ -130,6 +133,24 @@ def test_a_zero_was_given_too(capfd: Capture, weights: Path, task: str, option: 
 
 def test_what_was_switched_off_was_given_too(capfd: Capture, weights: Path) -> None:
     assert "--nms is not for --task restore; drop it" in export(capfd, weights, "--no-nms").err
+
+
+def test_weights_of_another_mode_are_refused(capfd: Capture, weights: Path, tmp_path: Path) -> None:
+    network = seeded(TinyBridge)
+    for mode, code in (("inpaint", 2), ("denoise", 0)):
+        save_file(network.state_dict(), weights, {"config": json.dumps({"mode": mode})})
+        called = export(capfd, weights, "--steps", "1")
+        assert called.code == code
+        assert ("was trained for mode 'inpaint', but is to be exported as 'denoise'" in called.err) == (code == 2)
+
+
+def test_the_arguments_that_weights_were_trained_with_are_told(capfd: Capture, weights: Path) -> None:
+    wide = BridgeUNet(widths=(8, 8, 8), blocks=(1, 1, 1))
+    save_file(wide.state_dict(), weights, {"config": json.dumps({"widths": [8, 8, 8], "blocks": [1, 1, 1]})})
+    for arguments in ((), ("--arg", "widths=[8,8,16]", "--arg", "blocks=[1,1,1]")):
+        called = export(capfd, weights, *arguments, network="saccade_models.bridge_unet:BridgeUNet")
+        assert called.code == 3
+        assert "it was trained with --arg widths=[8,8,8] --arg blocks=[1,1,1]" in called.err
 
 
 def test_a_restorer_comes_from_pytorch(capfd: Capture, weights: Path, tmp_path: Path) -> None:

@@ -325,6 +325,9 @@ class TestPairs:
             expected = [psnr(image, truth) for image, truth in zip(shown, pictures(), strict=True)]
             assert [row["scores"]["psnr"] for row in said["levels"][0]["per_image"]] == pytest.approx(expected)
             assert said["told"] == "measured"
+            without = [dark(image, 6.0).baseline for image in pictures()] if told else frames
+            expected = [psnr(image, truth) for image, truth in zip(without, pictures(), strict=True)]
+            assert [row["scores"]["input_psnr"] for row in said["levels"][0]["per_image"]] == pytest.approx(expected)
 
     def test_pairs_that_do_not_fit_are_code_3(
         self, capfd: Capture, tiny_restorer_bundle: Path, clean: Path, real: Path

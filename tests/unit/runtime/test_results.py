@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
+from saccade.errors import RequestError
 from saccade.results import Detections, Origin, Timing
 
 CLASSES = ("car", "person", "licence plate")
@@ -57,6 +59,12 @@ def test_no_box_is_no_entry() -> None:
     nothing = detections()
     assert len(nothing) == 0
     assert nothing.names == nothing.to_coco(1) == []
+
+
+def test_without_supervision_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(RequestError, match="supervision is not installed; run pip install supervision"):
+        detections().to_supervision()
 
 
 def test_supervision_reads_them() -> None:

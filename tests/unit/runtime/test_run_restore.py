@@ -202,6 +202,9 @@ class TestWhatIsKept:
         called = call(capfd, "run", inpainter, *options)
         assert called.code == 1  # one frame has none
         assert [fault["name"] for fault in called.document["faults"]] == ["c"]
+        (tmp_path / "masks" / "a.png").unlink()
+        first = call(capfd, "run", inpainter, *options[:2], "-o", tmp_path / "one", *options[4:], "--limit", "1")
+        assert (first.document["frames"], len(first.document["faults"])) == (0, 1)  # a limit counts what was tried
         assert "holds no mask named c" in called.document["faults"][0]["reason"]
         assert [line["name"] for line in lines_of(tmp_path / "out") if "sigma" in line] == ["a", "b"]
         for name in ("a", "b"):
@@ -464,6 +467,7 @@ class TestRefusals:
             "--contact-sheet",
         )
         assert called.code == 2
+        assert "frame b: a mask must be bool or uint8 of the frame's 80x80" in called.err
         assert [line["name"] for line in lines_of(tmp_path / "out")] == ["a"]
         kept = files_in(tmp_path / "out")
         assert len(kept) == 2
@@ -541,6 +545,12 @@ class TestCall:
         for given in (frame, [noisy().astype(np.float32), frame]):
             with pytest.raises(FrameError, match="NaN or infinite"):
                 task(given, sigma=20.0)
+
+    def test_pictures_of_0_to_1_are_refused_and_the_dark_is_not(self, task: saccade.RestoreTask) -> None:
+        with pytest.raises(FrameError, match=r"grey levels of 0 to 255, but this one goes from 0.* multiply it by 255"):
+            task(noisy().astype(np.float32) / 255, sigma=20.0)
+        dark = np.random.default_rng(0).uniform(0, 0.3, (*SIZE_HW, 3)).astype(np.float32)
+        assert task(dark, sigma=20.0).finite
 
     def test_numbers_beyond_float32_are_told_not_raised(self, task: saccade.RestoreTask) -> None:
         frame = np.full((64, 64, 3), 3e38, np.float32)
