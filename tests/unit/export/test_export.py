@@ -109,7 +109,7 @@ def test_a_network_that_dynamo_refuses_falls_back_with_a_reason_and_the_same_pro
 def test_a_class_list_of_the_wrong_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"4 classes were given .* gives 3 scores"):
         export_tiny(tmp_path, spec=tiny_spec(4))
-    with pytest.raises(RequestError, match="one score, but this one has 3"):
+    with pytest.raises(RequestError, match="one score, but this network gives 3; name a class for each"):
         export_tiny(tmp_path, spec=tiny_spec(1))
 
 
