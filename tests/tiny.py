@@ -204,9 +204,9 @@ class TinyBridge(nn.Module):
 
 
 def export_tiny_restorer(folder: Path, mode: Restoring = "denoise", *, seed: int = 0, **spec: Any) -> Path:
-    """Export a tiny restorer in 1, 2 and 4 steps into ``folder`` and return the bundle's path."""
+    """Export a tiny restorer into ``folder``, in 1, 2 and 4 steps unless ``tables`` are given; the bundle's path."""
     weights = save_weights(seeded(TinyBridge, seed), folder / f"{mode}.safetensors")
-    tables = {str(steps): bridge_table(steps) for steps in (1, 2, 4)}
+    tables = spec.pop("tables", {str(steps): bridge_table(steps) for steps in (1, 2, 4)})
     contract = restore_spec(mode, tables, **{"tiling": Tiling(128, 48), **spec})
     request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), RestorePlan(contract), mode)
     path = folder / f"{mode}.saccade"

@@ -16,6 +16,7 @@ import pytest
 import saccade
 from saccade.cli import COMMANDS
 
+ROOT = Path(__file__).parents[2]
 RUNTIME = Path(saccade.__file__).parent
 LIBRARIES = ("torch", "onnx", "onnxruntime", "cv2", "PIL", "av")
 NEEDS_ITS_LIBRARY = {"saccade.engines.onnxruntime"}
@@ -151,3 +152,19 @@ def test_no_source_file_of_the_runtime_can_run_what_a_file_holds() -> None:
     assert len(sources) > 40
     found = {str(path.relative_to(RUNTIME)): dangers_in(path.read_text(encoding="utf-8")) for path in sources}
     assert {path: dangers for path, dangers in found.items() if dangers} == {}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for folder in ("unit/runtime", "device") for path in sorted((ROOT / "tests" / folder).glob("test_*.py"))],
+    ids=lambda path: path.stem,
+)
+def test_tests_that_run_without_pytorch_are_collected_without_it(module: Path) -> None:
+    imported = {
+        name
+        for node in ast.parse(module.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+    }
+    heavy = {"torch", "onnx", "safetensors", "saccade_export", "saccade_models", "saccade_bench"}
+    assert not {name for name in imported if name.split(".")[0] in heavy or name == "tests.tiny"}

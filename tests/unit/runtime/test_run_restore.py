@@ -14,16 +14,10 @@ import pytest
 from PIL import Image
 from tests.commands import Called, call
 from tests.hostile.test_bundles import with_manifest
-from tests.tiny import TinyBridge, export_tiny_restorer, save_weights, seeded
 
 import saccade
 from saccade.errors import FrameError, RequestError
 from saccade.gain_table import CameraNoise, GainTable
-from saccade_export.contract import restore_spec
-from saccade_export.exporting import ExportRequest, export_bundle
-from saccade_export.restoration import RestorePlan
-from saccade_export.source import NetworkRequest
-from saccade_export.step_tables import bridge_table
 
 pytestmark = pytest.mark.torch
 
@@ -78,11 +72,11 @@ def files_in(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def inpainter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network that fills holes, in one step."""
-    folder = tmp_path_factory.mktemp("inpaint")
-    weights = save_weights(seeded(TinyBridge), folder / "w.safetensors")
-    plan = RestorePlan(restore_spec("inpaint", {"1": bridge_table(1)}))
-    request = ExportRequest(NetworkRequest("tests.tiny:TinyBridge", weights), plan, "inpaint")
-    return export_bundle(request, folder / "inpaint.saccade").bundle.path
+    from tests.tiny import export_tiny_restorer
+
+    from saccade_export.step_tables import bridge_table
+
+    return export_tiny_restorer(tmp_path_factory.mktemp("inpaint"), "inpaint", tables={"1": bridge_table(1)})
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +245,8 @@ class TestWhatIsAskedFor:
 class TestDarkFrames:
     @pytest.fixture(scope="class")
     def lifter(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        from tests.tiny import export_tiny_restorer
+
         return export_tiny_restorer(tmp_path_factory.mktemp("dark"), "low-light")
 
     @pytest.mark.parametrize(
