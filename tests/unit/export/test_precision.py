@@ -20,6 +20,7 @@ from saccade_export.precision.calibration import check_frames, count_distinct, r
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.half import to_half
 from saccade_export.precision.int8 import to_int8
+from saccade_export.precision.ranges import largest_values, overflowing
 from saccade_export.precision.recorded import Feed, record_inputs
 
 pytestmark = pytest.mark.torch
@@ -249,3 +250,42 @@ class TestCalibrationSet:
     def test_frames_of_any_size_are_looked_at(self, size_hw: tuple[int, int]) -> None:
         levels = [np.full((*size_hw, 3), 20 + 5 * index, np.uint8) for index in range(36)]
         check_frames(levels, "here")
+
+
+class TestRanges:
+    def test_they_are_those_of_a_run(self, model: ir.Model, feeds: list[Feed]) -> None:
+        found = largest_values(model, feeds)
+        first = next(node for node in model.graph if node.op_type == "Conv")
+        watched = model.clone()
+        inside = next(node for node in watched.graph if node.name == first.name)
+        for value in (inside.inputs[0], inside.outputs[0]):
+            value.type, watched.graph.outputs[:] = ir.TensorType(ir.DataType.FLOAT), [value]
+            proto = ir.to_proto(watched)
+            session: Any = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+            most = max(float(np.abs(session.run(None, dict(feed))[0]).max()) for feed in feeds)
+            assert found[str(value.name)] == pytest.approx(most, rel=1e-5)
+        weights = first.inputs[1]
+        assert found[str(weights.name)] == pytest.approx(float(np.abs(weights.const_value.numpy()).max()))
+
+    def test_what_overflows_is_found_and_kept(self, model: ir.Model, feeds: list[Feed]) -> None:
+        assert overflowing(model, feeds, "fp16") == set()
+        second = [node for node in model.graph if node.op_type == "Conv"][1]
+        for place in (
+            1,
+            2,
+        ):  # a convolution whose results leave half's range, and the one after it that brings them back
+            value = second.inputs[place]
+            value.const_value = ir.tensor(value.const_value.numpy() * np.float32(1e6), name=value.name)
+        third = [node for node in model.graph if node.op_type == "Conv"][2]
+        value = third.inputs[1]
+        value.const_value = ir.tensor(value.const_value.numpy() * np.float32(1e-6), name=value.name)
+        expected = run(model.clone(), feeds[0])
+        found = overflowing(model, feeds, "fp16")
+        assert {str(second.name), str(third.name)} <= found
+        assert overflowing(model, feeds, "bf16") == set()
+
+        broken, kept = model.clone(), model.clone()
+        to_half(broken, "fp16")
+        to_half(kept, "fp16", keep=found)
+        equal = [(run(each, feeds[0])["class_map"] == expected["class_map"]).mean() for each in (broken, kept)]
+        assert equal[0] < 0.9 < 0.97 < equal[1]
