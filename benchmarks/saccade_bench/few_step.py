@@ -11,7 +11,6 @@ turns, see ``turns``.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -143,18 +142,14 @@ def _loop(network: Any, frame: Frame, steps: int, level: float) -> Frame:
 
 def _network(weights: Path) -> Any:
     """The network that the weights' own metadata describes."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-
+    from saccade_export.network import load_weights, recorded_config
     from saccade_models.bridge_unet import BridgeUNet
 
-    try:
-        with safe_open(weights, "pt") as file:
-            config = json.loads((file.metadata() or {})["config"])
-        network = BridgeUNet(widths=config["widths"], blocks=config["blocks"])
-        network.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise WeightsError(f"{weights} must hold a restorer's weights as saccade train writes them: {error}") from error
+    config = recorded_config(weights)
+    if not {"widths", "blocks"} <= set(config):
+        raise WeightsError(f"{weights} must hold a restorer's weights as saccade train writes them, with its config")
+    network = BridgeUNet(widths=config["widths"], blocks=config["blocks"])
+    load_weights(network, weights)
     return network.eval()
 
 

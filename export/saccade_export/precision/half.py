@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import ml_dtypes
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
@@ -68,7 +66,7 @@ class _Editing:
 
     def _stored(self, value: ir.Value, tensor: ir.TensorProtocol) -> ir.Value:
         name = self._name(value, self._half)
-        data = ir.tensor(tensor.numpy().astype(numpy_type(self._half)), dtype=self._half, name=name)
+        data = ir.tensor(tensor.numpy().astype(self._half.numpy()), dtype=self._half, name=name)
         stored = ir.Value(
             name=name, type=ir.TensorType(self._half), shape=ir.Shape(data.shape.numpy()), const_value=data
         )
@@ -106,11 +104,6 @@ class _Editing:
             name += "_"
         self._names.add(name)
         return name
-
-
-def numpy_type(half: ir.DataType) -> np.dtype[np.generic]:
-    """The numpy type of stored weights."""
-    return np.dtype(ml_dtypes.bfloat16 if half == ir.DataType.BFLOAT16 else np.float16)
 
 
 def _is_float(value: ir.Value | None) -> bool:

@@ -7,7 +7,7 @@ with a zero point and biases int32, a GPU's are int8 around 0 and biases stay as
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from onnxruntime.quantization import (  # type: ignore[reportMissingTypeStubs]
 
 from saccade.errors import RequestError
 from saccade_export.precision.body import WEIGHTED, body
+from saccade_export.precision.recorded import Feed
 
 METHODS: dict[str, Any] = {
     "minmax": CalibrationMethod.MinMax,
@@ -39,8 +40,6 @@ TARGETS: dict[str, dict[str, Any]] = {
         "extra_options": {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
     },
 }
-
-Feed = Mapping[str, npt.NDArray[Any]]
 
 
 class _Feeds(CalibrationDataReader):

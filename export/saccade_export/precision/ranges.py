@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,10 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from saccade_export.precision.body import body
 from saccade_export.precision.half import LARGEST
+from saccade_export.precision.recorded import Feed
 
 MARGIN = 4.0
 """Frames that were not looked at may take values further, by so many times."""
-
-Feed = Mapping[str, npt.NDArray[Any]]
 
 
 def largest_values(model: ir.Model, feeds: Sequence[Feed]) -> dict[str, float]:

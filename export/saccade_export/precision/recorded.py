@@ -15,7 +15,8 @@ from saccade.spec import Variant
 from saccade.tasks import Task
 from saccade_export.user_frames import Frame
 
-Feed = dict[str, Array]
+Feed = Mapping[str, Array]
+"""Inputs of one run of a graph, by name."""
 
 
 def record_inputs(

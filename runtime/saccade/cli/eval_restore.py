@@ -106,12 +106,13 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
     """
     spec = task.spec
     levels = _levels(spec, options)
-    sigmas = [_true_sigma(spec, options, level) for level in levels]
-    told = _told(spec, options, sigmas)
+    true = [_true_sigma(spec, options, level) for level in levels]
+    told = _told(spec, options, true)
+    sigmas: list[Sigma] = [sigma if told == "known" else told for sigma in true]
     entry = _entry(task, options)
     steps = parse_steps(options.steps)
     for level, sigma in zip(levels, sigmas, strict=True):
-        _check_level(task, options, steps, level, sigma if told == "known" else told)
+        _check_level(task, options, steps, level, sigma)
     paths = list_images(data)[:limit]
     pairs = None if options.degraded is None else pair_up(paths, options.degraded, spec.scale)
 
@@ -130,7 +131,7 @@ def score_restored(task: RestoreTask, data: Path, options: RestoreOptions, limit
                 samples(level),
                 level,
                 entry=entry,
-                sigma=sigma if told == "known" else told,
+                sigma=sigma,
                 steps=steps,
                 tile=options.tile,
                 progress=progress,

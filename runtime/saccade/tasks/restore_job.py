@@ -17,7 +17,7 @@ from saccade.gain_table import CameraNoise
 from saccade.noise import measure_noise, tile_map
 from saccade.spec import LightSpec, RestoreSpec
 from saccade.tasks.frame_task import CHANNEL_ORDERS, check_one_size, is_batch
-from saccade.tasks.restore_request import Floats, RestoreRequest, Sigma, check_request, levels_of, steps_taken
+from saccade.tasks.restore_request import Floats, RestoreRequest, Sigma, check_request, steps_taken
 from saccade.tiles import Span, padded, spans
 
 LEAST_CONTRAST = 0.1
@@ -132,7 +132,7 @@ def _levels(spec: RestoreSpec, frames: Array, sigma: Sigma) -> Levels:
         return _of_camera(spec, frames, asked)
     if asked is None or isinstance(asked, str):
         return _measured(spec, frames, asked or "measured")
-    given = levels_of(spec, asked)
+    given = np.asarray(asked, np.float32)
     if given.ndim not in (0, 2) or (given.ndim == 2 and given.shape != frames.shape[1:3]):
         raise RequestError(
             f"sigma must be a number or a map of the frame's {frames.shape[1]}x{frames.shape[2]} (height x width), "

@@ -65,8 +65,8 @@ def steps_taken(asked: Steps, steps: Sequence[int]) -> int:
     return int(asked)
 
 
-def levels_of(spec: RestoreSpec, sigma: Any) -> Floats:
-    """A number or a map as float32, all of it in the range of ``spec``. Raises ``RequestError``."""
+def _check_levels(spec: RestoreSpec, sigma: Any) -> None:
+    """Raise ``RequestError`` for what is no number or map, all of it in the range of ``spec``."""
     try:
         given = np.asarray(sigma, np.float32)
     except (TypeError, ValueError) as error:
@@ -79,7 +79,6 @@ def levels_of(spec: RestoreSpec, sigma: Any) -> Floats:
         raise RequestError(
             f"sigma must be {low:g} to {high:g} {spec.unit}, which the network was trained for, but {ends}"
         )
-    return given
 
 
 def _check_tile(spec: RestoreSpec, tile: int | None) -> None:
@@ -105,7 +104,7 @@ def _check_sigma(spec: RestoreSpec, sigma: Any) -> None:
         if spec.light is not None:
             _check_within("the camera's shot", sigma.shot, spec.light.shot_range)
     else:
-        levels_of(spec, sigma)
+        _check_levels(spec, sigma)
 
 
 def _check_light(spec: RestoreSpec, request: RestoreRequest) -> None:
