@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCE ?=
 DEMO := demo
 
-EXTRAS := ort,video,eval,quality,export,models,diffusion,bench,tensorrt-rtx,dev
+EXTRAS := ort,openvino,video,eval,quality,export,models,diffusion,bench,tensorrt-rtx,dev
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 

@@ -53,6 +53,7 @@ class TaskRules:
     variant_counts: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     variant_choices: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     optional_inputs: tuple[str, ...] = ()
+    optional_tolerances: tuple[str, ...] = ()
 
 
 ONE_STAGE = {"": ("main",)}
@@ -68,17 +69,19 @@ RULES = {
         {"frame": ("uint8", ("height", "width", 3))},
         {"class_map": ("uint8", ("height", "width"))},
     ),
-    # box_px: how far a corner may be from PyTorch's, in pixels of the frame; confidence: likewise.
+    # box_px: how far a corner may be from PyTorch's, in pixels of the frame; confidence: likewise; unmatched: the share
+    # of a frame's boxes that may lack a partner, where a variant of less precision has it.
     # The numbers are what the task is called with; boxes are compared from floor on.
     "detect": TaskRules(
         ONE_STAGE,
-        {"box_px": (0.0, 64.0), "confidence": (0.0, 0.5)},
+        {"box_px": (0.0, 64.0), "confidence": (0.0, 0.5), "unmatched": (0.0, 0.5)},
         {"frame": ("uint8", ("height", "width", 3))},
         {"xyxy": ("float32", ("n", 4)), "confidence": ("float32", ("n",)), "class_id": ("int64", ("n",))},
         {"floor": (0.0, 1.0), "confidence": (0.0, 1.0)},
         {"iou": (0.0, 1.0), "max_detections": (1, MAX_DETECTIONS)},
         {"candidates": (1, MAX_DETECTIONS)},
         {"ends_in": ("detections", "candidates")},
+        optional_tolerances=("unmatched",),
     ),
     # grey_levels: how far a pixel may be from PyTorch's. Images are one for each number of steps, fewest first; sigma
     # is what the task is called with, mask is not 0 in holes.
@@ -207,17 +210,18 @@ def _check_variant(path: str, variant: Variant, rules: TaskRules) -> None:
         raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(stages)})")
     # Graphs name their weights by file name alone, so within a variant each must be its own.
     _refuse_repeats(path, [name.rpartition("/")[2] for name in (*variant.graphs.values(), *variant.weights)])
-    if set(variant.tolerances) != set(rules.tolerances):
+    if not set(rules.tolerances) - set(rules.optional_tolerances) <= set(variant.tolerances) <= set(rules.tolerances):
         raise BundleError(f"{path}.tolerances", f"must be {', '.join(rules.tolerances)}")
-    for name, (low, high) in rules.tolerances.items():
-        if not low <= variant.tolerances[name] <= high:
-            raise BundleError(
-                f"{path}.tolerances.{name}", f"must be {low} to {high}, but is {variant.tolerances[name]}"
-            )
+    for name, value in variant.tolerances.items():
+        low, high = rules.tolerances[name]
+        if not low <= value <= high:
+            raise BundleError(f"{path}.tolerances.{name}", f"must be {low} to {high}, but is {value}")
     for name, (least, most) in rules.variant_counts.items():
         value = variant.parameters.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise BundleError(f"{path}.parameters.{name}", f"must be a whole number from {least} to {most}")
+    if not re.fullmatch(NAME, variant.engine or "any"):
+        raise BundleError(f"{path}.parameters.engine", "is no name that an engine may have")
     for name, choices in rules.variant_choices.items():
         if variant.parameters.get(name) not in choices:
             raise BundleError(f"{path}.parameters.{name}", f"must be one of {', '.join(choices)}")

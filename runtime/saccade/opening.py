@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
@@ -27,10 +28,10 @@ def open_task(
 ) -> Task:
     """Verify the bundle at ``path`` and open it on this machine.
 
-    ``engine``: "auto" or "onnxruntime". ``device``: "auto", "cpu" or "cuda"; what is asked for is used or refused.
-    ``variant``: "auto" takes the first that is made for the device. ``pixel_format``: what the caller's frames are,
-    "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores. ``allow_fallback`` lets nodes that a GPU
-    cannot run go to the CPU.
+    ``engine``: "auto", "onnxruntime" or "openvino". ``device``: "auto", "cpu" or "cuda"; what is asked for is used or
+    refused. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``: what
+    the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
+    ``allow_fallback`` lets nodes that a GPU cannot run go to the CPU.
 
     Raises ``BundleError``, ``DeviceError``, ``EngineError`` or ``RequestError``.
     """
@@ -38,8 +39,7 @@ def open_task(
     declared = check_pixel_format(pixel_format, bundle.manifest.task.image.pixel_formats)
     if threads is not None and threads < 1:
         raise RequestError(f"threads must be at least 1, but got {threads}")
-    engine_name, device_name = engines.choose(engine, device)
-    chosen = choose_variant(bundle, variant, device_name)
+    engine_name, device_name, chosen = choose(bundle, engine, device, variant)
 
     def load(part: Variant, stage: str) -> Engine:
         options = EngineOptions(device_name, threads, allow_fallback, part.engine_options.get(engine_name))
@@ -59,24 +59,48 @@ def task_of(bundle: Bundle, variants: Sequence[Variant], load: Load, pixel_forma
     return SegmentTask(task, loaded, chosen, pixel_format=pixel_format)
 
 
+def choose(bundle: Bundle, engine: str, device: str, variant: str) -> tuple[str, str, Variant]:
+    """The engine, the device and the variant to use for what was asked, "auto" or a name each.
+
+    "auto" takes the first variant whose target is the device's, whose engine is installed and that this machine can
+    compute. Raises ``RequestError`` or ``DeviceError`` for what does not go together, or is not here.
+    """
+    if variant != "auto":
+        named = bundle.variant(variant)
+        if named.engine is not None and engine not in ("auto", named.engine):
+            raise RequestError(
+                f"variant {variant!r} is for {named.engine}, but engine {engine!r} was asked for; leave one of them out"
+            )
+        return *engines.choose(named.engine or engine, device), named
+    name, device_name = engines.choose(engine, device)
+    target = "cpu" if device_name == "cpu" else "gpu"
+    usable = engines.installed() if engine == "auto" else (name,)
+    for candidate in bundle.manifest.variants:
+        if candidate.target != target or (candidate.engine or name) not in usable:
+            continue
+        used = candidate.engine or name
+        if engines.engine_module(used).lacks(candidate.engine_options.get(used, {})) is None:
+            return used, device_name, candidate
+    names = ", ".join(f"{each.name} ({each.target}{_for(each)})" for each in bundle.manifest.variants)
+    raise RequestError(
+        f"device {device_name!r} with {' or '.join(usable)} needs a variant made for {target}, but {bundle.path.name} "
+        f"holds {names}"
+    )
+
+
+def _for(variant: Variant) -> str:
+    return "" if variant.engine is None else f", {variant.engine}"
+
+
 def _alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:
     """The variants that a call may choose among: ``chosen`` alone if it was asked for, else all of its kind."""
     if asked != "auto":
         return [chosen]
-    same = (chosen.target, chosen.precision)
-    return [variant for variant in bundle.manifest.variants if (variant.target, variant.precision) == same]
 
+    def kind(variant: Variant) -> tuple[Any, ...]:
+        return variant.target, variant.precision, variant.engine, variant.engine_options
 
-def choose_variant(bundle: Bundle, variant: str, device: str) -> Variant:
-    """The variant asked for by name, or for "auto" the first whose target is the device's."""
-    if variant != "auto":
-        return bundle.variant(variant)
-    target = "cpu" if device == "cpu" else "gpu"
-    for candidate in bundle.manifest.variants:
-        if candidate.target == target:
-            return candidate
-    names = ", ".join(f"{candidate.name} ({candidate.target})" for candidate in bundle.manifest.variants)
-    raise RequestError(f"device {device!r} needs a variant made for {target}, but {bundle.path.name} holds {names}")
+    return [variant for variant in bundle.manifest.variants if kind(variant) == kind(chosen)]
 
 
 def graph_of(bundle: Bundle, variant: Variant, stage: str = "main") -> Graph:

@@ -209,7 +209,8 @@ class Variant:
     """One way to run a bundle's network: a graph for each stage, made for one target at one precision.
 
     ``target`` is "cpu" or "gpu"; variants for targets that a reader does not know are never chosen. ``parameters`` tell
-    variants of one target apart (the number of steps, say), ``tolerances`` are what golden frames are held to.
+    variants of one target apart (the number of steps, say), ``tolerances`` are what golden frames are held to. The
+    parameter ``engine`` names the only engine that the variant is for; without it any will do.
     """
 
     name: str
@@ -222,6 +223,12 @@ class Variant:
     parameters: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
     engine_options: dict[str, dict[str, Scalar]] = field(default_factory=dict[str, dict[str, Scalar]])
     metrics: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def engine(self) -> str | None:
+        """The only engine that this variant is for, None where any will do."""
+        named = self.parameters.get("engine")
+        return None if named is None else str(named)
 
 
 @dataclass(frozen=True)

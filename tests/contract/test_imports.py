@@ -18,8 +18,8 @@ from saccade.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(saccade.__file__).parent
-LIBRARIES = ("torch", "onnx", "onnxruntime", "cv2", "PIL", "av")
-NEEDS_ITS_LIBRARY = {"saccade.engines.onnxruntime"}
+LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "cv2", "PIL", "av")
+NEEDS_ITS_LIBRARY = {"saccade.engines.onnxruntime", "saccade.engines.openvino"}
 MOST_MS_OVER_NUMPY = 150
 REPEATS = 5
 

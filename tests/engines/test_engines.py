@@ -12,11 +12,12 @@ from saccade.bundle import open_bundle
 from saccade.engines.base import Engine, EngineOptions, OutputSpec
 from saccade.engines.buffers import CACHED_SHAPES
 from saccade.engines.onnxruntime import OnnxRuntimeEngine
+from saccade.engines.openvino import OpenVinoEngine
 from saccade.errors import EngineError
 from saccade.opening import graph_of
 from saccade_export.reference import ReferenceEngine
 
-ENGINES = {"onnxruntime": OnnxRuntimeEngine, "reference": ReferenceEngine}
+ENGINES = {"onnxruntime": OnnxRuntimeEngine, "openvino": OpenVinoEngine, "reference": ReferenceEngine}
 
 
 @pytest.fixture(params=ENGINES)
@@ -42,6 +43,15 @@ def test_submit_and_wait_give_what_run_gives(make_engine: Callable[[], Engine]) 
     ran = engine.run(inputs_of(1), outputs_of())
     assert all(np.array_equal(waited[name], ran[name]) for name in ("class_map", "finite"))
     assert len(np.unique(waited["class_map"])) > 1
+
+
+def test_read_only_inputs_are_taken_as_they_are(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    given = inputs_of(1)
+    for array in given.values():
+        array.flags.writeable = False
+    locked = engine.run(given, outputs_of())["class_map"].copy()
+    assert np.array_equal(locked, engine.run(inputs_of(1), outputs_of())["class_map"])
 
 
 def test_output_buffers_are_the_engines_and_are_reused(make_engine: Callable[[], Engine]) -> None:

@@ -16,7 +16,7 @@ from saccade.cli.options import json_option
 from saccade.errors import SaccadeError
 
 PACKAGES = (
-    "numpy", "click", "onnxruntime", "onnxruntime-gpu", "av", "Pillow", "faster-coco-eval",
+    "numpy", "click", "onnxruntime", "onnxruntime-gpu", "openvino", "av", "Pillow", "faster-coco-eval",
     "opencv-contrib-python-headless", "torch", "onnx", "onnxscript", "safetensors", "diffusers", "tensorrt-rtx",
 )  # fmt: skip
 CLASHES = (("onnxruntime", "onnxruntime-gpu"),)

@@ -10,7 +10,7 @@ import click
 from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, engine_options, json_option
-from saccade.opening import choose_variant, open_task
+from saccade.opening import open_task
 from saccade.verify import Check, verify
 
 
@@ -47,8 +47,7 @@ def verify_command(
 
 def _checks(bundle: Bundle, variant: str, *, engine: str, device: str, threads: int | None) -> list[tuple[str, Check]]:
     with open_task(bundle, engine=engine, device=device, variant=variant, threads=threads) as task:
-        chosen = choose_variant(bundle, variant, task.describe().device)
-        return [(chosen.name, check) for check in verify(bundle, task)]
+        return [(task.variant, check) for check in verify(bundle, task)]
 
 
 def _line(variant: str, check: Check) -> str:

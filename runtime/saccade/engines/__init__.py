@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol, cast
@@ -10,7 +11,7 @@ from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import DeviceError, RequestError
 from saccade.machine import gpu_description, is_jetson
 
-ENGINES = {"onnxruntime": "ort"}
+ENGINES = {"onnxruntime": "ort", "openvino": "openvino"}
 """Name of each engine, which is also the module that it needs, and the extra that installs it."""
 
 DEVICES = ("cpu", "cuda")
@@ -20,6 +21,10 @@ class EngineModule(Protocol):
     def devices(self) -> tuple[str, ...]: ...
 
     def version(self) -> str: ...
+
+    def lacks(self, settings: Mapping[str, str | int | float | bool]) -> str | None:
+        """Why this machine cannot do what a variant sets, or None where it can."""
+        ...
 
 
 def installed() -> tuple[str, ...]:
@@ -47,6 +52,10 @@ def choose(engine: str, device: str) -> tuple[str, str]:
 
 def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
     """The engine called ``name`` with ``graph`` in it."""
+    if name == "openvino":
+        from saccade.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(graph, options)
     assert name == "onnxruntime"
     from saccade.engines.onnxruntime import OnnxRuntimeEngine
 

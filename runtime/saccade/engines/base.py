@@ -91,3 +91,9 @@ def _on_disk(graph: Graph) -> Generator[Path, None, None]:
         for location, data in graph.weights.items():
             (Path(folder) / location).write_bytes(data)
         yield path
+
+
+def first_line(error: Exception) -> str:
+    """What an inference library says of an error, without the rest."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

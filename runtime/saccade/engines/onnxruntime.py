@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import onnxruntime  # type: ignore[reportMissingTypeStubs]
 
-from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec
+from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec, first_line
 from saccade.engines.buffers import BufferCache, InputBuffers
 from saccade.errors import DeviceError, EngineError
 from saccade.machine import usable_cores
@@ -54,14 +54,14 @@ class OnnxRuntimeEngine:
         try:
             binding, arrays = self._buffers.get(inputs, outputs)
         except RuntimeError as error:
-            raise EngineError(f"onnxruntime cannot give {', '.join(outputs)}: {_first_line(error)}") from error
+            raise EngineError(f"onnxruntime cannot give {', '.join(outputs)}: {first_line(error)}") from error
         values = [(name, self._value(name, array)) for name, array in inputs.items()]
         for name, value in values:
             binding.bind_ortvalue_input(name, value)
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # the library raises many kinds, all derived from Exception alone
-            raise EngineError(f"onnxruntime failed while running: {_first_line(error)}") from error
+            raise EngineError(f"onnxruntime failed while running: {first_line(error)}") from error
         finally:
             binding.clear_binding_inputs()  # or the caller's frame would live as long as the binding
         self._pending = arrays
@@ -121,6 +121,11 @@ def version() -> str:
     return onnxruntime.__version__
 
 
+def lacks(settings: Mapping[str, str | int | float | bool]) -> str | None:  # noqa: ARG001 - the engines' signature
+    """Why this machine cannot do what a variant sets, or None where it can: ONNX Runtime computes all it takes."""
+    return None
+
+
 def _load(graph: Graph, options: EngineOptions, threads: int) -> Any:
     if options.device not in devices():
         raise DeviceError(
@@ -133,7 +138,7 @@ def _load(graph: Graph, options: EngineOptions, threads: int) -> Any:
     except Exception as error:  # the library raises many kinds, all derived from Exception alone
         raise EngineError(
             f"onnxruntime {onnxruntime.__version__} refuses graph {graph.name} (opset {graph.opset}): "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     used = session.get_providers()[0]
     if used != PROVIDERS[options.device]:
@@ -167,8 +172,3 @@ def _create(graph: Graph, session_options: Any, providers: list[str]) -> Any:
         return onnxruntime.InferenceSession(bytes(graph.model), session_options, providers=providers)
     with graph.on_disk() as path:  # ONNX Runtime before 1.24
         return onnxruntime.InferenceSession(str(path), session_options, providers=providers)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -292,11 +292,21 @@ class TestDoctor:
     def test_an_engine_that_is_missing_is_told_with_how_to_get_it(
         self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        monkeypatch.setattr("saccade.engines.find_spec", lambda _: None)
         called = call(capfd, "doctor")
         assert called.code == 1
         assert "pip install 'saccade[ort]'" in called.out
+        assert "pip install 'saccade[openvino]'" in called.out
         assert "auto uses   nothing" in called.out
+
+    def test_the_engine_that_is_there_is_used(
+        self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("openvino")
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        called = call(capfd, "doctor")
+        assert called.code == 0
+        assert "auto uses   openvino on cpu" in called.out
 
     @pytest.mark.parametrize(
         "content",
