@@ -2,7 +2,7 @@
 
 python -m saccade_bench.bare yolox-nano.saccade --network yolox_nano.onnx --source drive.mp4 --size 720x1280
 
-The arms take turns, see ``turns``. A second process of the whole way shows what the machine's noise alone gives.
+The arms take turns, see ``saccade.turns``. A second process of the whole way shows what the machine's noise gives.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from saccade.errors import RequestError
 from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
 from saccade.spec import ImageSpec, Letterbox
+from saccade.turns import serve, take_turns
 from saccade_bench.overhead import read_frames
-from saccade_bench.turns import serve, take_turns
 from saccade_export.capture import IMAGE
 from saccade_export.heads import HEADS
 

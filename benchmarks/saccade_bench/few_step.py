@@ -6,7 +6,7 @@ The loops are as in diffusers' pipelines: the network is called once a step, and
 state to the next. The network runs in PyTorch as it is, through ``torch.compile``, and in ONNX Runtime. The bundle runs
 with all steps in one graph, and step by step. Every way takes and gives uint8 frames. On the first frame PyTorch, ONNX
 Runtime and the steps one by one must give the bundle's pixels within one grey level before any way is timed. They take
-turns, see ``turns``.
+turns, see ``saccade.turns``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import saccade
 from saccade.cli import emit_json, run_command
 from saccade.errors import CheckError, RequestError, WeightsError
 from saccade.spec import RestoreSpec
+from saccade.turns import serve, take_turns
 from saccade_bench.overhead import read_frames
-from saccade_bench.turns import serve, take_turns
 
 SIGMA = 25.0
 FRAMES = 3

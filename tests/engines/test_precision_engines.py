@@ -13,6 +13,7 @@ import saccade
 from saccade import scenes
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.half import to_half
+from saccade_export.precision.histograms import measure
 from saccade_export.precision.int8 import to_int8
 from saccade_export.precision.recorded import Feed, record_inputs
 
@@ -53,9 +54,10 @@ def test_8_bits_for_gpus_build_and_for_cpus_do_not(shipped: tuple[saccade.Bundle
     bundle, variant = shipped
     model = model_of(bundle, bundle.variant(variant))
     feeds = feeds_of(bundle, variant)
-    assert build(to_int8(model, feeds, "gpu")[0]) > 10_000
+    ranges = measure(model, feeds).ranges("minmax")
+    assert build(to_int8(model, ranges, "gpu")[0]) > 10_000
     with pytest.raises(ValueError, match=r"(?i)zero point|int32|must have type"):
-        build(to_int8(model, feeds, "cpu")[0])
+        build(to_int8(model, ranges, "cpu")[0])
 
 
 def test_four_steps_share_their_weights_in_the_engine(denoise_bundle: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from saccade.errors import CheckError
-from saccade_bench.turns import serve, take_turns
+from saccade.turns import serve, take_turns
 
 SLOW_START_S = 1.5
 

@@ -9,6 +9,9 @@ import onnx_ir as ir
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Operations that take nearly all of a network's time, and whose weights are most of its size."""
 
+NETWORK = "network."
+"""What capture puts before the names of weights in a graph that holds more than the network."""
+
 
 def body(graph: ir.Graph) -> list[ir.Node]:
     """The nodes on a path from one weighted node to another, both included, in the graph's order.
@@ -27,6 +30,21 @@ def body(graph: ir.Graph) -> list[ir.Node]:
         if node in before:
             before.update(_sources(node))
     return [node for node in nodes if node in after and node in before]
+
+
+def layers(graph: ir.Graph) -> dict[str, list[str]]:
+    """The names of the body's weighted nodes by layer: by the weights they compute with, which several steps share.
+
+    A node of two computed inputs is a layer of its own, by its own name. The same network has the same layers in graphs
+    for other targets and numbers of steps.
+    """
+    found: dict[str, list[str]] = {}
+    for node in body(graph):
+        if node.op_type in WEIGHTED:
+            stored = [value for value in node.inputs[:2] if value is not None and value.is_initializer()]
+            name = str(stored[-1].name).removeprefix(NETWORK) if stored else str(node.name)
+            found.setdefault(name, []).append(str(node.name))
+    return found
 
 
 def _sources(node: ir.Node) -> Iterator[ir.Node]:

@@ -59,8 +59,8 @@ class BoxCheck:
     most_box_px: float
     confidence: float
     most_confidence: float
-    most_unmatched: float
     finite: bool
+    most_unmatched: float = 0.0
 
     @property
     def passed(self) -> bool:

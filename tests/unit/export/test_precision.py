@@ -15,10 +15,11 @@ from PIL import Image
 import saccade
 from saccade import scenes
 from saccade.errors import RequestError, SourceError
-from saccade_export.precision.body import WEIGHTED, body
+from saccade_export.precision.body import WEIGHTED, body, layers
 from saccade_export.precision.calibration import check_frames, count_distinct, read_calibration
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.half import to_half
+from saccade_export.precision.histograms import METHODS, least_squares, measure
 from saccade_export.precision.int8 import to_int8
 from saccade_export.precision.ranges import largest_values, overflowing
 from saccade_export.precision.recorded import Feed, record_inputs
@@ -130,18 +131,87 @@ class TestHalf:
         assert len(ir.to_proto(model).graph.node) == len(onnx.load_model_from_string(before).graph.node)
 
 
+def int8(model: ir.Model, feeds: list[Feed], target: str, method: str = "minmax") -> ir.Model:
+    return to_int8(model, measure(model, feeds).ranges(method), target)[0]
+
+
+class TestLayers:
+    def test_they_are_named_by_their_weights(self, model: ir.Model) -> None:
+        assert list(layers(model.graph)) == [
+            str(node.inputs[1].name).removeprefix("network.") for node in model.graph if node.op_type == "Conv"
+        ]
+
+    def test_all_steps_and_targets_have_the_same(self, tiny_restorer_bundle: Path) -> None:
+        bundle = saccade.open_bundle(tiny_restorer_bundle)
+        one, four, gpu = (
+            layers(model_of(bundle, bundle.variant(name)).graph)
+            for name in ("fp32-cpu-n1", "fp32-cpu-n4", "fp32-gpu-n2-float32")
+        )
+        assert list(one) == list(four) == list(gpu)
+        assert {len(nodes) for nodes in one.values()} == {1}
+        assert {len(nodes) for nodes in four.values()} == {4}
+        step = layers(model_of(bundle, bundle.variant("fp32-cpu-stepwise"), "step").graph)
+        assert set(one) <= set(step)
+
+
+class TestHistograms:
+    def test_each_method_spans_what_was_seen_or_less(self, model: ir.Model, feeds: list[Feed]) -> None:
+        found = measure(model, feeds)
+        whole = found.ranges("minmax")
+        largest = largest_values(model, feeds)
+        for name, (low, high) in whole.items():
+            assert max(-low, high) == pytest.approx(largest[name], rel=1e-5)
+        for method in METHODS:
+            ranges = found.ranges(method)
+            assert set(ranges) == set(whole)
+            spans = [(ranges[name], whole[name]) for name in whole]
+            assert all(low <= inner[0] < inner[1] <= high for inner, (low, high) in spans), method
+            if method != "minmax":
+                assert any(inner != outer for inner, outer in spans), method
+
+    def test_an_unknown_method_is_refused_with_those_there_are(self, model: ir.Model, feeds: list[Feed]) -> None:
+        with pytest.raises(RequestError, match="'mean' is not known; choose from minmax, entropy, percentile, mse"):
+            measure(model, feeds).ranges("mean")
+
+    def test_no_frame_and_no_weights_are_refused(self, model: ir.Model, tiny_restorer_bundle: Path) -> None:
+        with pytest.raises(RequestError, match="nothing to measure"):
+            measure(model, [])
+        bundle = saccade.open_bundle(tiny_restorer_bundle)
+        variant = bundle.variant("fp32-cpu-stepwise")
+        given = record_inputs(bundle, variant, street(1), lambda _: {"sigma": 20.0})["prepare"]
+        with pytest.raises(RequestError, match="nothing to measure"):
+            measure(model_of(bundle, variant, "prepare"), given)
+
+    def test_least_squares_leaves_out_what_is_rare(self) -> None:
+        values = np.random.default_rng(0).normal(0, 1, 100_000)
+        values[0], values[1] = 12.0, -12.0
+        counts, edges = np.histogram(values, 2048, range=(-12, 12))
+        low, high = least_squares(counts, edges, -12.0, 12.0)
+
+        def squared_error(end: float) -> float:
+            step = 2 * end / 255
+            return float(((np.clip(np.rint(values / step), -128, 127) * step - values) ** 2).sum())
+
+        best = min(np.arange(2.4, 12.01, 0.15), key=squared_error)
+        assert -low == high == pytest.approx(best, abs=0.6)
+        assert squared_error(high) < 0.9 * squared_error(12.0)
+        spread = np.random.default_rng(0).uniform(-1, 1, 100_000)
+        counts, edges = np.histogram(spread, 2048, range=(-1, 1))
+        assert least_squares(counts, edges, -1.0, 1.0) == (-1.0, 1.0)
+
+
 class TestInt8:
     @pytest.mark.parametrize("target", ["cpu", "gpu"])
-    def test_weighted_nodes_compute_in_8_bits(self, model: ir.Model, feeds: list[Feed], target: str) -> None:
+    def test_layers_compute_in_8_bits(self, model: ir.Model, feeds: list[Feed], target: str) -> None:
         expected = run(model.clone(), feeds[0])
-        quantised, done = to_int8(model, feeds, target)
-        assert done == [node.name for node in model.graph if node.op_type == "Conv"]
+        quantised, done = to_int8(model, measure(model, feeds).ranges("minmax"), target)
+        assert done == list(layers(model.graph))
         found = run(quantised, feeds[0])
         assert (found["class_map"] == expected["class_map"]).mean() > 0.9
         assert not np.array_equal(found["class_map"], expected["class_map"])
 
     def test_a_cpus_activations_are_unsigned_and_a_gpus_around_zero(self, model: ir.Model, feeds: list[Feed]) -> None:
-        cpu, gpu = (to_int8(model, feeds, target)[0] for target in ("cpu", "gpu"))
+        cpu, gpu = (int8(model, feeds, target) for target in ("cpu", "gpu"))
         assert zero_points(cpu, "QuantizeLinear") == {np.dtype(np.uint8)}
         assert zero_points(gpu, "QuantizeLinear") == {np.dtype(np.int8)}
         assert np.dtype(np.int32) in zero_points(cpu, "DequantizeLinear")  # biases
@@ -151,33 +221,33 @@ class TestInt8:
                 assert not ir.convenience.get_const_tensor(node.inputs[2]).numpy().any()
 
     def test_weights_have_a_scale_for_each_channel(self, model: ir.Model, feeds: list[Feed]) -> None:
-        quantised, _ = to_int8(model, feeds, "gpu")
         scales = {
             ir.convenience.get_const_tensor(node.inputs[1]).numpy().size
-            for node in quantised.graph
+            for node in int8(model, feeds, "gpu").graph
             if node.op_type == "DequantizeLinear" and ir.convenience.get_const_tensor(node.inputs[0]) is not None
         }
         assert scales == {8, 32, 3}
 
     def test_what_is_kept_stays_in_float32(self, model: ir.Model, feeds: list[Feed]) -> None:
-        first = next(str(node.name) for node in model.graph if node.op_type == "Conv")
-        quantised, done = to_int8(model, feeds, "cpu", keep={first})
+        (first, nodes), *_ = layers(model.graph).items()
+        ranges = measure(model, feeds).ranges("minmax")
+        quantised, done = to_int8(model, ranges, "cpu", keep={first})
         assert first not in done
-        kept = next(node for node in quantised.graph if node.name == first)
+        kept = next(node for node in quantised.graph if node.name == nodes[0])
         assert all(value.producer() is None or value.producer().op_type != "DequantizeLinear" for value in kept.inputs)
-        with pytest.raises(RequestError, match="no node is left"):
-            to_int8(model, feeds, "cpu", keep={str(node.name) for node in model.graph})
+        with pytest.raises(RequestError, match="no layer is left"):
+            to_int8(model, ranges, "cpu", keep=set(layers(model.graph)))
 
     def test_ranges_follow_the_frames_and_the_method(self, model: ir.Model, feeds: list[Feed]) -> None:
         dark = [{**feed, "frames": feed["frames"] // 8} for feed in feeds]
-        bright, dim = (activation_scales(to_int8(model, given, "cpu")[0]) for given in (feeds, dark))
+        bright, dim = (activation_scales(int8(model, given, "cpu")) for given in (feeds, dark))
         assert max(bright) > max(dim)
-        rare = activation_scales(to_int8(model, feeds, "cpu", method="percentile")[0])
+        rare = activation_scales(int8(model, feeds, "cpu", "percentile"))
         assert sum(rare) < sum(bright)
 
     def test_the_model_that_is_given_stays_as_it_is(self, model: ir.Model, feeds: list[Feed]) -> None:
         before = ir.to_proto(model).SerializeToString()
-        to_int8(model, feeds, "cpu")
+        int8(model, feeds, "cpu")
         assert ir.to_proto(model).SerializeToString() == before
 
 

@@ -153,6 +153,13 @@ class TestChecks:
             assert not replace(check, **change).passed
         assert replace(check, finite=False).sentence.endswith("scores not finite")
 
+    def test_a_variant_of_less_precision_may_miss_a_share_of_its_boxes(self) -> None:
+        check = BoxCheck("golden/000.frame", (32, 48), 12, 1, 1, 0.125, 1.0, 0.003, 0.01, True, most_unmatched=0.1)
+        assert check.passed
+        assert "1 missing, 1 extra (at most 10% of each)" in check.sentence
+        assert not replace(check, missing=2).passed
+        assert not replace(check, extra=2).passed
+
 
 class TestPickClasses:
     @pytest.mark.parametrize(
