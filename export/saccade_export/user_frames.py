@@ -27,5 +27,6 @@ def spread_frames(source: str, most: int) -> list[tuple[str, Frame]]:
                 found.append((item.name, item.image))
             if len(found) == 2 * most:  # keep every other
                 found, distance = found[::2], 2 * distance
-    step = -(-len(found) // most) if found else 1
-    return found[::step]
+    if len(found) <= most:
+        return found
+    return [found[int(place)] for place in np.linspace(0, len(found) - 1, most)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -16,9 +17,10 @@ INLINE_BYTES = 1024
 class WeightStore:
     """Collects tensors of many graphs, equal bytes stored once, each at a 64-byte aligned offset."""
 
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._offsets: dict[bytes, int] = {}
+    def __init__(self, data: bytes | memoryview = b"", spans: Iterable[tuple[int, int]] = ()) -> None:
+        """``data`` is what is stored already, ``spans`` the offset and length of each tensor in it."""
+        self._data = bytearray(data)
+        self._offsets = {hashlib.sha256(data[start : start + length]).digest(): start for start, length in spans}
 
     def take_from(self, model: ir.Model) -> None:
         """Replace the model's large initializers by references into this store."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import onnx_ir as ir
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Operations that take nearly all of a network's time, and whose weights are most of its size."""
+
+CARRYING = frozenset({"Add", "AveragePool", "Concat", "LeakyRelu", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid"})
+"""Operations that give 8 bits where they are given 8 bits, in engines for CPUs."""
 
 NETWORK = "network."
 """What capture puts before the names of weights in a graph that holds more than the network."""
@@ -44,6 +47,18 @@ def layers(graph: ir.Graph) -> dict[str, list[str]]:
             stored = [value for value in node.inputs[:2] if value is not None and value.is_initializer()]
             name = str(stored[-1].name).removeprefix(NETWORK) if stored else str(node.name)
             found.setdefault(name, []).append(str(node.name))
+    return found
+
+
+def carrying(graph: ir.Graph, chosen: Collection[str]) -> list[str]:
+    """The names of the body's nodes that only carry on what the nodes ``chosen`` give, or others that do."""
+    found: list[str] = []
+    carried = set(chosen)
+    for node in body(graph):
+        sources = [str(source.name) for source in _sources(node)]
+        if node.op_type in CARRYING and sources and carried.issuperset(sources):
+            found.append(str(node.name))
+            carried.add(str(node.name))
     return found
 
 

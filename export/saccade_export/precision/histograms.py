@@ -24,7 +24,7 @@ from onnxruntime.quantization.calibrate import (  # type: ignore[reportMissingTy
 )
 
 from saccade.errors import RequestError
-from saccade_export.precision.body import WEIGHTED
+from saccade_export.precision.body import CARRYING, WEIGHTED, body
 from saccade_export.precision.recorded import Feed
 
 BINS, ENTROPY_BINS = 2048, 512
@@ -44,18 +44,21 @@ Ranges = Mapping[str, tuple[float, float]]
 
 
 class Histograms:
-    """The values of every tensor that goes into a weighted node or comes out of one, over all frames."""
+    """The values of every tensor of the body that may be in 8 bits, over all frames."""
 
     def __init__(self, collector: Any) -> None:
         self._collector = collector
+        self._ranges: dict[str, Ranges] = {}
 
     def ranges(self, method: str) -> Ranges:
         """The ranges by ``method``, one of ``METHODS``. Raises ``RequestError`` for another."""
         if method not in METHODS:
             raise RequestError(f"calibration method {method!r} is not known; choose from {', '.join(METHODS)}")
-        with redirect_stdout(StringIO()):  # the library prints
-            found = METHODS[method](self._collector.histogram_dict)
-        return {str(name): (float(low), float(high)) for name, (low, high) in found.items()}
+        if method not in self._ranges:
+            with redirect_stdout(StringIO()):  # the library prints
+                found = METHODS[method](self._collector.histogram_dict)
+            self._ranges[method] = {str(name): (float(low), float(high)) for name, (low, high) in found.items()}
+        return self._ranges[method]
 
 
 def measure(model: ir.Model, feeds: Iterable[Feed], progress: Callable[[], object] = lambda: None) -> Histograms:
@@ -66,9 +69,8 @@ def measure(model: ir.Model, feeds: Iterable[Feed], progress: Callable[[], objec
     with tempfile.TemporaryDirectory(prefix="saccade-int8-") as folder, redirect_stdout(StringIO()):
         path = Path(folder) / "model.onnx"
         onnx.save(ir.to_proto(model), path)
-        calibrater: Any = PercentileCalibrater(
-            path, sorted(WEIGHTED), str(Path(folder) / "watched.onnx"), num_bins=BINS, symmetric=False
-        )
+        calibrater = _Watching(path, None, str(Path(folder) / "watched.onnx"), num_bins=BINS, symmetric=False)
+        calibrater.watched = watched(model)
         calibrater.augment_graph()
         calibrater.create_inference_session()
         for feed in feeds:
@@ -77,6 +79,23 @@ def measure(model: ir.Model, feeds: Iterable[Feed], progress: Callable[[], objec
     if not (calibrater.collector and calibrater.collector.histogram_dict):
         raise RequestError("there is nothing to measure ranges on: no frame was given, or no node has weights")
     return Histograms(calibrater.collector)
+
+
+def watched(model: ir.Model) -> set[str]:
+    """The names of what weighted and carrying nodes take and give, but for what is stored."""
+    nodes = [node for node in body(model.graph) if node.op_type in WEIGHTED | CARRYING]
+    values = [value for node in nodes for value in (*node.inputs, *node.outputs) if value is not None]
+    return {str(value.name) for value in values if ir.convenience.get_const_tensor(value) is None}
+
+
+class _Watching(PercentileCalibrater):
+    """The library's, for tensors by name instead of all that kinds of operations have: frames are large."""
+
+    watched: set[str]
+
+    def select_tensors_to_calibrate(self, model: onnx.ModelProto) -> tuple[set[str], dict[str, onnx.ValueInfoProto]]:
+        tensors, known = super().select_tensors_to_calibrate(model)
+        return tensors & self.watched, known
 
 
 class _One(CalibrationDataReader):

@@ -34,9 +34,10 @@ def record_inputs(
         return _Recorder(engines.load("onnxruntime", graph_of(bundle, part, stage), options), feeds[stage])
 
     task: Task = task_of(bundle, [variant], load)
+    entry = np.dtype(str(variant.parameters.get("entry", "uint8")))
     with task:
         for index, frame in enumerate(frames):
-            task(frame, **asked(index))
+            task(frame.astype(entry), **asked(index))
     return feeds
 
 
