@@ -113,7 +113,7 @@ def _row(each: Candidate) -> tuple[str, ...]:
     milliseconds = "-" if timing is None else f"{timing.milliseconds:.1f}"
     speed = "-" if timing is None else f"{timing.speedup:.2f} ({timing.lowest:.2f} to {timing.highest:.2f})"
     told = each.verdict if not each.reason else f"{each.verdict}: {each.reason}"
-    return each.name, milliseconds, speed, scores or "-", f"{each.lost:.2f}", told
+    return each.name, milliseconds, speed, scores or "-", f"{round(each.lost, 2) + 0.0:.2f}", told
 
 
 def _candidate(each: Candidate) -> dict[str, Any]:

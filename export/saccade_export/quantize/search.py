@@ -47,7 +47,7 @@ class Candidate:
     """A variant that was tried: what it scores, what of that is ``lost``, how fast it is, and what became of it.
 
     ``timing`` is None where it was not timed. ``verdict`` is "baseline", "chosen", "added", "within" the budget but not
-    the fastest, or "rejected"; ``reason`` says why, for people.
+    the fastest, or "rejected"; ``reason`` says why, for people. The name ends in how many blocks stay in float32.
     """
 
     name: str
@@ -145,7 +145,8 @@ class Search:
             return
         other = self._try(replace(plain, engine="openvino"))
         if other.lost > self.settings.budget and mixed is not None and mixed != plain:
-            self._try(replace(mixed, engine="openvino"))
+            kept = next(each.kept_blocks for each in self._tried.values() if each.recipe == mixed)
+            self._try(replace(mixed, engine="openvino"), kept)
 
     def _best_method(self) -> str:
         """The method that loses least on a few images, everything in 8 bits."""
@@ -241,9 +242,7 @@ class Search:
             loss = max(loss, lost(before, after))
             candidate = replace(candidate, lost=loss)
         if loss > self.settings.budget:
-            self._keep(
-                replace(candidate, verdict="rejected", reason=f"in more steps it loses {loss:.2f} {self.scorer.unit}")
-            )
+            self._keep(replace(candidate, verdict="rejected", reason=f"in more steps {-loss:+.2f} {self.scorer.unit}"))
             return []
         try:
             made = with_tolerances(self.reducer.bundle, made)
@@ -251,7 +250,9 @@ class Search:
             self._keep(replace(candidate, verdict="rejected", reason=str(error)))
             return []
         untimed = "" if candidate.timing else "; nobody timed it: there is no GPU here"
-        self._keep(replace(candidate, verdict=verdict, reason=f"loses {loss:.2f} {self.scorer.unit}{untimed}"))
+        self._keep(
+            replace(candidate, verdict=verdict, reason=f"{0.0 - round(loss, 2):+.2f} {self.scorer.unit}{untimed}")
+        )
         return [replace(each, variant=replace(each.variant, metrics=_metrics(candidate))) for each in made]
 
     def _try(self, recipe: Recipe, kept: tuple[str, ...] = ()) -> Candidate:
@@ -285,12 +286,14 @@ class Search:
 
     def _sentence(self, candidate: Candidate) -> str:
         """Why a candidate is not worth it here."""
-        parts = []
+        if candidate.lost <= self.settings.budget and _speedup(candidate) > 1:
+            return f"{_speedup(candidate):.2f} times as fast is what this machine's noise alone may give"
+        parts: list[str] = []
         if candidate.timing is not None:
             before = self._tried[self._base.name].timing
             assert before is not None
             parts.append(f"{candidate.timing.milliseconds - before.milliseconds:+.1f} ms")
-        parts.append(f"{-candidate.lost:+.2f} {self.scorer.unit}")
+        parts.append(f"{0.0 - round(candidate.lost, 2):+.2f} {self.scorer.unit}")
         reason = f"not worth it here: {', '.join(parts)}"
         if candidate.timing is not None and candidate.timing.speedup < 1 and candidate.recipe.engine is None:
             operations = (
@@ -323,5 +326,5 @@ def _speedup(candidate: Candidate) -> float:
 
 
 def _order(candidate: Candidate) -> tuple[int, float]:
-    places = ("chosen", "added", "within", "baseline", "rejected")
+    places = ("chosen", "within", "baseline", "added", "rejected")
     return places.index(candidate.verdict or "rejected"), -_speedup(candidate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from saccade.spec import Variant
 from saccade_export.precision.adding import open_made
@@ -39,19 +39,38 @@ class Sensitivity:
 
 
 def blocks_of(layers: Sequence[str], most: int = MOST_BLOCKS) -> list[Block]:
-    """At most ``most`` blocks of layers, as deep in the network's modules as that allows."""
-    deepest = max((name.count(".") for name in layers), default=0) + 1
-    for depth in range(deepest, 0, -1):
-
-        def module(layer: str, depth: int = depth) -> str:
-            return ".".join(layer.split(".")[:depth])
-
-        runs = [Block(name, tuple(run)) for name, run in groupby(layers, module)]
-        if len(runs) <= most:
-            return runs
+    """At most ``most`` blocks of layers: modules of the network, the largest of them in parts while there is room."""
+    blocks = _parts(Block("", tuple(layers)))
+    while True:
+        split = [(block, _parts(block)) for block in sorted(blocks, key=lambda block: -len(block.layers))]
+        fitting = [(block, parts) for block, parts in split if 1 < len(parts) <= most - len(blocks) + 1]
+        if not fitting:
+            break
+        block, parts = fitting[0]
+        place = blocks.index(block)
+        blocks[place : place + 1] = parts
+    if len(blocks) <= most:
+        return blocks
     size = -(-len(layers) // most)
     chunks = [layers[start : start + size] for start in range(0, len(layers), size)]
     return [Block(" to ".join(dict.fromkeys((chunk[0], chunk[-1]))), tuple(chunk)) for chunk in chunks]
+
+
+def _parts(block: Block) -> list[Block]:
+    """The modules directly inside the one that a block's layers share, each with those of its layers in a row."""
+    paths = [layer.split(".") for layer in block.layers]
+    depth = 1
+    while len({tuple(path[:depth]) for path in paths}) == 1 and depth < max(map(len, paths)):
+        depth += 1
+    runs = [tuple(run) for _, run in groupby(block.layers, lambda layer: layer.split(".")[:depth])]
+    return [Block(_shared(run), run) for run in runs]
+
+
+def _shared(layers: Sequence[str]) -> str:
+    """The module that all ``layers`` are in: what their names begin with, up to a dot."""
+    paths = [layer.removesuffix(".weight").split(".") for layer in layers]
+    same = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return ".".join(parts[0] for parts in same)
 
 
 def measure_sensitivity(

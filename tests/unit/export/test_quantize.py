@@ -252,11 +252,19 @@ class TestScoring:
 class TestBlocks:
     def test_they_are_as_deep_as_their_number_allows(self) -> None:
         layers = [f"stage.{stage}.conv{number}.weight" for stage in range(3) for number in range(4)]
-        assert [block.name for block in blocks_of(layers, 12)] == layers
-        assert [block.name for block in blocks_of(layers, 3)] == ["stage.0", "stage.1", "stage.2"]
-        assert [block.name for block in blocks_of(layers, 2)] == ["stage"]
-        for most in (1, 2, 3, 12):
+        names = {most: [block.name for block in blocks_of(layers, most)] for most in (1, 2, 3, 6, 12)}
+        assert names[12] == [layer.removesuffix(".weight") for layer in layers]
+        assert names[6] == [*(f"stage.0.conv{number}" for number in range(4)), "stage.1", "stage.2"]
+        assert names[3] == ["stage.0", "stage.1", "stage.2"]
+        assert len(names[2]) == 2  # cut in the middle: no module is so large
+        assert len(names[1]) == 1
+        for most in names:
             assert [layer for block in blocks_of(layers, most) for layer in block.layers] == layers
+
+    def test_modules_that_take_turns_have_names_of_their_own(self) -> None:
+        layers = [f"head.{part}.{level}.{number}.weight" for level in range(2) for part in "ab" for number in range(2)]
+        blocks = blocks_of(layers, 4)
+        assert [block.name for block in blocks] == ["head.a.0", "head.b.0", "head.a.1", "head.b.1"]
 
     def test_names_that_say_nothing_are_cut_evenly(self) -> None:
         blocks = blocks_of([f"onnx::Conv_{number}" for number in range(10)], 4)

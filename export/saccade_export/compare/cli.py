@@ -1,0 +1,127 @@
+"""``saccade compare``: what two variants, engines or bundles make of the same frames, and where they part."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from saccade.cli import emit_json
+from saccade.cli.options import FiniteRange, json_option
+
+if TYPE_CHECKING:
+    from saccade_export.compare.bisect import Parting, Probe
+
+MOST_FRAMES = 16
+PROBED_FRAMES = 2
+
+
+@click.command(short_help="Hold two variants or engines against each other, and find where they part.")
+@click.argument("first")
+@click.argument("second")
+@click.option("--source", help="Image, folder, glob, video or scenes: to compare on.  [the golden frames]")
+@click.option("--limit", type=click.IntRange(1), default=MOST_FRAMES, help="Most frames, spread over the source.")
+@click.option("--bisect", "finds", is_flag=True, help="Find the first tensor in which they part.")
+@click.option(
+    "--tolerance",
+    type=FiniteRange(0),
+    help="--bisect: how far tensors may be apart, relative.  [0.001; fp16 0.01, bf16 0.05, int8 0.15]",
+)
+@json_option
+def compare(
+    first: str, second: str, source: str | None, limit: int, finds: bool, tolerance: float | None, as_json: bool
+) -> None:
+    """Run FIRST and SECOND, each BUNDLE[:VARIANT][@ENGINE], on the same frames and compare their results.
+
+    With --bisect it goes on to the tensors inside: those that both graphs have by name are halved until the first that
+    differs is found, with the nodes that made it. Exit code 1: a result differs by more than the looser of the two
+    variants may, or with --bisect, a tensor does.
+
+    \b
+    saccade compare road.saccade:fp32-cpu road.saccade:int8-cpu
+    saccade compare road.saccade:fp32-gpu@onnxruntime road.saccade:fp32-gpu@openvino --bisect
+    """
+    from saccade_export.compare.bisect import bisect, usual_tolerance
+    from saccade_export.compare.results import FLOOR, difference, frames_of
+    from saccade_export.compare.sides import check_alike, read_side
+    from saccade_export.precision.recorded import record_inputs
+    from saccade_export.user_frames import spread_frames
+
+    sides = (read_side(first), read_side(second))
+    check_alike(*sides)
+    calls = frames_of(sides[0])
+    if source is not None:
+        calls = [(name, frame, {}) for name, frame in spread_frames(source, limit)]
+    with sides[0].open() as one, sides[1].open() as other:
+        found = [
+            difference(
+                name,
+                (one(_entering(sides[0], frame), **asked), other(_entering(sides[1], frame), **asked)),
+                sides,
+                float(asked.get("confidence", FLOOR / 2)) * 2,
+            )
+            for name, frame, asked in calls[:limit]
+        ]
+    parting: Parting | None = None
+    if finds:
+        some = calls[:PROBED_FRAMES]
+        feeds = [
+            record_inputs(
+                side.bundle, side.variant, [np.array(frame) for _, frame, _ in some], lambda index: some[index][2]
+            )
+            for side in sides
+        ]
+        allowed = usual_tolerance(*sides) if tolerance is None else tolerance
+        parting = bisect(*sides, (feeds[0]["main"], feeds[1]["main"]), allowed, _say)
+    passed = all(each.passed for each in found) if parting is None else parting.parts is None
+    if as_json:
+        content: dict[str, Any] = {"first": sides[0].name, "second": sides[1].name, "passed": passed}
+        emit_json({**content, "frames": [asdict(each) for each in found], "parting": parting and _content(parting)})
+    else:
+        click.echo(f"{sides[0].name} and {sides[1].name}")
+        for each in found:
+            click.echo(f"{each.frame}  {'agrees' if each.passed else 'DIFFERS'}: {each.sentence}")
+        if parting is not None:
+            click.echo("\n".join(_lines(parting)))
+    if not passed:
+        raise SystemExit(1)
+
+
+def _entering(side: Any, frame: Any) -> Any:
+    return frame.astype(str(side.variant.parameters.get("entry", "uint8")))
+
+
+def _lines(parting: Parting) -> list[str]:
+    looked = f"{len(parting.probes)} of {parting.tensors} common tensors were looked at"
+    if parting.parts is None:
+        return [f"they do not part: the last tensor differs by {parting.probes[-1].difference:.2g}; {looked}"]
+    before = "no tensor before it" if parting.agrees is None else f"the one before it, {_named(parting.agrees)}, agrees"
+    one, other = parting.parts.nodes
+    made = one if one == other else f"{one} and {other}"
+    return [
+        f"they part at {_named(parting.parts)}, tolerance {parting.tolerance:g}",
+        f"it is made by {made}; {before}; {looked}",
+    ]
+
+
+def _named(probe: Probe) -> str:
+    return f"{probe.tensor!r} (tensor {probe.place + 1}, off by {probe.difference:.2g})"
+
+
+def _content(parting: Parting) -> dict[str, Any]:
+    def probe(each: Probe | None) -> dict[str, Any] | None:
+        return each and {**asdict(each), "difference": each.difference if np.isfinite(each.difference) else None}
+
+    return {
+        "tolerance": parting.tolerance,
+        "tensors": parting.tensors,
+        "agrees": probe(parting.agrees),
+        "parts": probe(parting.parts),
+        "probes": [probe(each) for each in parting.probes],
+    }
+
+
+def _say(probe: Probe) -> None:
+    click.echo(f"· {probe.tensor}: off by {probe.difference:.2g}", err=True)
