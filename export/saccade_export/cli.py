@@ -7,8 +7,9 @@ import re
 import sys
 import warnings
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,13 +17,16 @@ import click
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import RequestError
+from saccade.kinds import KINDS
 from saccade.manifest import NAME
-from saccade.spec import MAX_DETECTIONS, RESTORING
+from saccade.spec import MAX_DETECTIONS, RESTORING, Variant
 
 if TYPE_CHECKING:
-    from saccade_export.exporting import Report
+    from saccade_export.exporting import ExportRequest, Report
 
 HEADS = ("yolox", "yolox-one-to-one", "yolov5", "yolov8", "yolov10", "xyxy+scores", "detr")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+METHODS = ("minmax", "entropy", "percentile", "mse")
 RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
@@ -95,6 +99,15 @@ RESIZES = ("stretch", "letterbox", "letterbox-centre")
 @click.option("--overlap", type=click.IntRange(0, 1024), help="restore: pixels that tiles share.  [64]")
 @click.option("--grey-levels", type=click.IntRange(0, 64), help="restore: how far pixels may be from PyTorch's.  [1]")
 @click.option("--images", help="Image, folder, glob or video to prove the bundle on, beside rendered scenes.")
+@click.option(
+    "--precision",
+    default="fp32",
+    metavar="P,P,…",
+    help="Variants beside fp32: fp16 and bf16 for GPUs, int8 for both. saccade quantize finds what is worth having.",
+)
+@click.option(
+    "--int8-method", type=click.Choice(METHODS), default="mse", help="How ranges of 8 bits follow from --images."
+)
 @click.option("--golden-from-images", is_flag=True, help="Put some of --images into the bundle as golden frames.")
 @click.option("--name", help="Name in the manifest.  [default: the output's stem]")
 @click.option("--license", "license_", default="not stated", help="Terms of the weights, shown by saccade info.")
@@ -125,7 +138,7 @@ def export(network: str, weights: Path | None, task: str, out: Path, as_json: bo
       detr              (N, A, C) and (N, A, 4), logits and fractions; no suppression, stretch
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
-    from saccade_export.exporting import ExportRequest, export_bundle
+    from saccade_export.exporting import ExportRequest
     from saccade_export.plan_options import plan_of
     from saccade_export.source import NetworkRequest
 
@@ -142,12 +155,54 @@ def export(network: str, weights: Path | None, task: str, out: Path, as_json: bo
         provenance={"license": options["license_"], "dataset": options["dataset"]},
         metrics=dict(_metric(text) for text in options["metrics"]),
     )
+    precisions = chosen_names("--precision", options["precision"], PRECISIONS)
     with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
-        report = export_bundle(request, out, lambda step: click.echo(f"· {step}", err=True))
+        report = _export(request, out, precisions, options["int8_method"])
     if as_json:
         emit_json(_content(report, out))
     else:
         _print(report, out, request.plan.agreement_noun)
+
+
+def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], method: str) -> Report:
+    """Export, and add what is asked for beside float32: ``out`` gets its name when all of it is proven."""
+    from saccade_export.exporting import export_bundle
+
+    more = [precision for precision in precisions if precision != "fp32"]
+    if not more:
+        return export_bundle(request, out, _say)
+    from saccade_export.precision.calibration import MOST_IMAGES, read_calibration
+    from saccade_export.precision.exporting import add_precisions
+    from saccade_export.prove import scene_frames
+    from saccade_export.user_frames import spread_frames
+
+    provenance: dict[str, str] = {}
+    if "int8" in more:
+        if request.images is None:
+            raise RequestError("--precision int8 needs --images: the frames that ranges of 8 bits are measured on")
+        calibration = read_calibration(request.images, most=MOST_IMAGES // 4)
+        frames, provenance["calibration"] = list(calibration.frames), calibration.sentence
+    elif request.images is not None:
+        frames = [frame for _, frame in spread_frames(request.images, MOST_IMAGES // 4)]
+    else:
+        frames = scene_frames()
+    with TemporaryDirectory(prefix="saccade-export-") as folder:
+        report = export_bundle(request, Path(folder) / out.name, _say)
+        written = add_precisions(report.bundle, more, method, frames, provenance, out, _say)
+    return replace(report, bundle=written)
+
+
+def _say(step: str) -> None:
+    click.echo(f"· {step}", err=True)
+
+
+def chosen_names(option: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in a list at commas, each once. Raises ``RequestError`` for one that is not ``known``, and for none."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise RequestError(f"{option} must be of {', '.join(known)}, but got {', '.join(unknown) or 'nothing'}")
+    return names
 
 
 def _content(report: Report, out: Path) -> dict[str, Any]:
@@ -157,6 +212,7 @@ def _content(report: Report, out: Path) -> dict[str, Any]:
         "bytes": report.bundle.size_bytes,
         "capture_fallback": report.capture_fallback,
         "proofs": [asdict(proof) for proof in report.proofs],
+        "tolerances": {variant.name: variant.tolerances for variant in _reduced(report)},
     }
 
 
@@ -167,7 +223,14 @@ def _print(report: Report, out: Path, noun: str) -> None:
             f"{proof.variant}: {proof.worst:.4%} of {noun} on the worst of {proof.frames} frames{deviations} "
             f"(shuffled weights: at most {proof.control_best:.1%})"
         )
+    held = KINDS[report.bundle.manifest.task.kind].held_to
+    for variant in _reduced(report):
+        click.echo(f"{variant.name}: golden frames are held to {held(variant.tolerances)}")
     click.echo(f"wrote {out} ({report.bundle.size_bytes / 1e6:.1f} MB), identity {report.bundle.identity}")
+
+
+def _reduced(report: Report) -> list[Variant]:
+    return [variant for variant in report.bundle.manifest.variants if variant.precision != "fp32"]
 
 
 def _name(text: str) -> str:

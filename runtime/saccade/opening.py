@@ -9,7 +9,7 @@ from typing import Any
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
 from saccade.engines.base import Engine, EngineOptions, Graph
-from saccade.errors import RequestError
+from saccade.errors import DeviceError, RequestError
 from saccade.frames import check_pixel_format
 from saccade.spec import PixelFormat, Variant
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
@@ -66,26 +66,36 @@ def choose(bundle: Bundle, engine: str, device: str, variant: str) -> tuple[str,
     compute. Raises ``RequestError`` or ``DeviceError`` for what does not go together, or is not here.
     """
     if variant != "auto":
-        named = bundle.variant(variant)
-        if named.engine is not None and engine not in ("auto", named.engine):
-            raise RequestError(
-                f"variant {variant!r} is for {named.engine}, but engine {engine!r} was asked for; leave one of them out"
-            )
-        return *engines.choose(named.engine or engine, device), named
+        return _choose_for(bundle.variant(variant), engine, device)
     name, device_name = engines.choose(engine, device)
     target = "cpu" if device_name == "cpu" else "gpu"
     usable = engines.installed() if engine == "auto" else (name,)
     for candidate in bundle.manifest.variants:
-        if candidate.target != target or (candidate.engine or name) not in usable:
-            continue
         used = candidate.engine or name
-        if engines.engine_module(used).lacks(candidate.engine_options.get(used, {})) is None:
+        if candidate.target == target and used in usable and engines.lacks(used, candidate, device_name) is None:
             return used, device_name, candidate
     names = ", ".join(f"{each.name} ({each.target}{_for(each)})" for each in bundle.manifest.variants)
     raise RequestError(
         f"device {device_name!r} with {' or '.join(usable)} needs a variant made for {target}, but {bundle.path.name} "
         f"holds {names}"
     )
+
+
+def _choose_for(named: Variant, engine: str, device: str) -> tuple[str, str, Variant]:
+    """The engine and device for a variant that was asked for by name: the first engine that can compute it."""
+    if named.engine is not None and engine not in ("auto", named.engine):
+        raise RequestError(
+            f"variant {named.name!r} is for {named.engine}, but engine {engine!r} was asked for; leave one of them out"
+        )
+    name, device_name = engines.choose(named.engine or engine, device)
+    reason = engines.lacks(name, named, device_name)
+    others = engines.installed() if reason and engine == "auto" and named.engine is None else ()
+    for other in others:
+        if engines.lacks(other, named, device_name) is None:
+            return *engines.choose(other, device), named
+    if reason is not None:
+        raise DeviceError(f"variant {named.name!r} cannot run here: {reason}; choose another variant")
+    return name, device_name, named
 
 
 def _for(variant: Variant) -> str:

@@ -31,12 +31,18 @@ class Made:
     graphs: dict[str, bytes]
 
 
+def engine_for(variant: Variant) -> str:
+    """The engine that runs ``variant`` on this CPU: its own, else the first that is installed and computes it."""
+    able = [name for name in engines.installed() if engines.lacks(name, variant, "cpu") is None]
+    return variant.engine or (able or ["onnxruntime"])[0]
+
+
 def open_made(bundle: Bundle, made: Sequence[Made], threads: int | None = None) -> Task:
-    """A task that runs variants which are not in ``bundle`` yet, on the CPU and the engine that each is for."""
+    """A task that runs variants which are not in ``bundle`` yet, on the CPU and an engine that can."""
     by_name = {each.variant.name: each for each in made}
 
     def load(part: Variant, stage: str) -> Engine:
-        name = part.engine or "onnxruntime"
+        name = engine_for(part)
         data = by_name[part.name].graphs.get(stage)
         graph = (
             graph_of(bundle, part, stage) if data is None else Graph(f"{stage}.onnx", memoryview(data), {}, part.opset)

@@ -44,6 +44,11 @@ class CalibrationSet:
             digest.update(np.ascontiguousarray(frame).tobytes())
         return digest.hexdigest()
 
+    @property
+    def sentence(self) -> str:
+        """What a bundle says of them."""
+        return f"{len(self.frames)} images, SHA-256 {self.sha256}"
+
 
 def read_calibration(source: str, *, least: int = LEAST_IMAGES, most: int = MOST_IMAGES) -> CalibrationSet:
     """Up to ``most`` frames, spread over an image folder, a glob or a video.

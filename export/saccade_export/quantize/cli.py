@@ -16,12 +16,12 @@ from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, FiniteRange, json_option
 from saccade.errors import RequestError
 from saccade.writers.files import output_errors
+from saccade_export.cli import METHODS, chosen_names
 
 if TYPE_CHECKING:
     from saccade_export.quantize.search import Findings
 
 PRECISIONS = ("int8", "bf16", "fp16")
-METHODS = ("minmax", "entropy", "percentile", "mse")
 CALIBRATION_IMAGES, LEAST_CALIBRATION_IMAGES = 64, 32
 
 
@@ -65,8 +65,9 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
     saccade quantize plates.saccade --data val.json --images plates/images --budget 0.5 -o plates-fast.saccade
     """
     from saccade_export.precision.calibration import read_calibration
+    from saccade_export.precision.calls import calls_for
+    from saccade_export.precision.exporting import seal_with
     from saccade_export.precision.reduced import Reducer
-    from saccade_export.quantize.adopting import adopt
     from saccade_export.quantize.report import content, plot, table
     from saccade_export.quantize.scoring import scorer_of
     from saccade_export.quantize.search import Search, Settings
@@ -78,14 +79,14 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
     budget = scorer.budget if options["budget"] is None else options["budget"]
     settings = Settings(
         budget,
-        _chosen("--precision", options["precision"], PRECISIONS),
-        _chosen("--methods", options["methods"], METHODS),
+        chosen_names("--precision", options["precision"], PRECISIONS),
+        chosen_names("--methods", options["methods"], METHODS),
         options["rounds"],
         options["threads"],
     )
     source = options["calibration"] or _calibration_source(opened, data, options["images"], options["split"])
     calibration = read_calibration(source, least=options["least_images"], most=options["calibration_images"])
-    reducer = Reducer(opened, *scorer.calibrating(calibration.frames))
+    reducer = Reducer(opened, *calls_for(opened.manifest.task, calibration.frames))
     findings = Search(reducer, scorer, settings, _say, _bar).run()
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,8 +95,7 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
         plot(findings, scorer, settings, folder / "pareto.svg")
     written = None
     if findings.first:
-        provenance = {"calibration": f"{len(calibration.frames)} images, SHA-256 {calibration.sha256}"}
-        written = adopt(opened, findings, provenance, out)
+        written = seal_with(opened, findings.first, findings.last, {"calibration": calibration.sentence}, out)
     if as_json:
         emit_json({**found, "bundle": str(out) if written else None, "identity": written and written.identity})
     else:
@@ -132,14 +132,6 @@ def _calibration_source(bundle: Bundle, data: Path, images: Path | None, split: 
     if images is not None or not data.is_dir():
         return str(images or data.parent)
     return str(data / "images" if (data / "images").is_dir() else data)
-
-
-def _chosen(option: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise RequestError(f"{option} must be of {', '.join(known)}, but got {', '.join(unknown) or 'nothing'}")
-    return names
 
 
 def _say(text: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from saccade.cli.eval_restore import USUAL_LEVEL
 from saccade.datasets import list_maps, read_coco, read_yolo
 from saccade.datasets.boxes import BoxDataset
 from saccade.datasets.images import read_image
@@ -17,12 +16,11 @@ from saccade.datasets.segmentation_folder import LabelledMap
 from saccade.errors import RequestError
 from saccade.evaluation import evaluate_detection, evaluate_segmentation
 from saccade.evaluation.clean_images import degraded_images, list_images
-from saccade.evaluation.degradations import DEGRADATIONS, Degraded
 from saccade.evaluation.detect import SCORED_DETECTIONS
 from saccade.metrics.psnr import as_shown, psnr
 from saccade.spec import Manifest, RestoreSpec
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
-from saccade_export.user_frames import Frame
+from saccade_export.precision.calls import Calls, asked_of, degraded_calls, levels_of
 
 FEW = 32
 """Images that a layer's sensitivity is measured on."""
@@ -31,11 +29,6 @@ FEW_CLEAN = 6
 """Likewise for restorers: a mean over images varies less there, and each is restored at several levels."""
 
 TIMED = 4
-MIDDLE = 256
-NOISE_LEVELS = (15.0, 25.0, 50.0)
-
-Calls = tuple[list[Frame], Callable[[int], Mapping[str, Any]]]
-"""Frames, and the arguments of each one's call beside it."""
 
 
 class Scorer(Protocol):
@@ -53,10 +46,6 @@ class Scorer(Protocol):
 
     def timed(self) -> Calls:
         """A few of the images, as the task is called with them."""
-        ...
-
-    def calibrating(self, frames: Sequence[Frame]) -> Calls:
-        """Frames to measure ranges on, as the task is called with them."""
         ...
 
     @property
@@ -90,9 +79,6 @@ class SegmentScorer:
     def timed(self) -> Calls:
         return [item.read()[0] for item in _spread(self.maps, TIMED)], lambda _: {}
 
-    def calibrating(self, frames: Sequence[Frame]) -> Calls:
-        return list(frames), lambda _: {}
-
     @property
     def images(self) -> int:
         return len(self.maps)
@@ -115,9 +101,6 @@ class DetectScorer:
     def timed(self) -> Calls:
         return [item.read() for item in _spread(self.boxes.images, TIMED)], lambda _: {}
 
-    def calibrating(self, frames: Sequence[Frame]) -> Calls:
-        return list(frames), lambda _: {}
-
     @property
     def images(self) -> int:
         return len(self.boxes)
@@ -132,47 +115,22 @@ class RestoreScorer:
     unit: str = "dB"
     budget: float = 0.15
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """What images are degraded by, one after the other."""
-        if self.spec.mode != "denoise":
-            return (USUAL_LEVEL.get(self.spec.mode, float(self.spec.scale)),)
-        low, high = self.spec.sigma_range
-        return tuple(level for level in NOISE_LEVELS if low <= level <= high) or ((low + high) / 2,)
-
     def score(self, task: Task, few: bool = False) -> dict[str, float]:
         assert isinstance(task, RestoreTask)
         paths = _spread(self.paths, FEW_CLEAN) if few else self.paths
         found: dict[str, list[float]] = {}
-        for level in self.levels:
+        for level in levels_of(self.spec):
             for _, degraded in degraded_images(paths, self.spec.mode, level):
-                frame, asked = degraded.entering("uint8"), self._asked(level, degraded)
+                frame, asked = degraded.entering("uint8"), asked_of(self.spec, level, degraded)
                 for steps in task.steps:
                     shown = as_shown(task(frame, steps=steps, **asked).image)
                     found.setdefault(f"psnr_{level:g}_n{steps}", []).append(psnr(shown, degraded.clean))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
     def timed(self) -> Calls:
-        return self._degraded([read_image(path) for path in _spread(self.paths, TIMED)], self.levels)
-
-    def calibrating(self, frames: Sequence[Frame]) -> Calls:
-        """Each frame is taken as clean and degraded, by less and by more."""
-        low, high = self.spec.sigma_range
-        spread = (low, *self.levels, high) if self.spec.mode in ("denoise", "deblur") else self.levels
-        return self._degraded(list(map(_middle, frames)), [level for level in spread if level > self.spec.dead_zone])
-
-    def _degraded(self, frames: Sequence[Frame], levels: Sequence[float]) -> Calls:
-        chosen = [levels[index % len(levels)] for index in range(len(frames))]
-        made = [DEGRADATIONS[self.spec.mode](frame, level) for frame, level in zip(frames, chosen, strict=True)]
-        asked = [self._asked(level, degraded) for level, degraded in zip(chosen, made, strict=True)]
-        return [degraded.entering("uint8") for degraded in made], lambda index: asked[index]
-
-    def _asked(self, level: float, degraded: Degraded) -> dict[str, Any]:
-        """What a call is told beside the frame; a dark frame's noise is measured, as nobody knows it."""
-        sigma = "measured" if self.spec.mode == "low-light" else level
-        told = {"sigma": sigma} if self.spec.takes_sigma else {}
-        holes = {} if degraded.mask is None else {"mask": degraded.mask}
-        return {**degraded.light, **told, **holes}
+        return degraded_calls(
+            self.spec, [read_image(path) for path in _spread(self.paths, TIMED)], levels_of(self.spec)
+        )
 
     @property
     def images(self) -> int:
@@ -189,12 +147,6 @@ def check_scores(scores: Mapping[str, float]) -> None:
     """Raise ``RequestError`` for a metric that says nothing of these images."""
     if any(np.isnan(value) for value in scores.values()):
         raise RequestError("the bundle in float32 has no score on --data: nothing is labelled that it could find")
-
-
-def _middle(frame: Frame) -> Frame:
-    """A restorer looks no further than a few hundred pixels, and measuring takes all values of all layers."""
-    top, left = (max(0, (side - MIDDLE) // 2) for side in frame.shape[:2])
-    return frame[top : top + MIDDLE, left : left + MIDDLE]
 
 
 def _spread(items: Sequence[Any], most: int) -> list[Any]:

@@ -17,11 +17,11 @@ from saccade_export.precision.adding import Made, open_made
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.histograms import METHODS
 from saccade_export.precision.reduced import HINTS, WHOLE, Recipe, Reducer
+from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize.profile import Profile, profile
 from saccade_export.quantize.scoring import Scorer, check_scores, lost
 from saccade_export.quantize.sensitivity import Sensitivity, blocks_of, measure_sensitivity
 from saccade_export.quantize.timing import AGAIN, Timing, time_variants
-from saccade_export.quantize.tolerances import with_tolerances
 
 PROFILED = 4
 LEAST_GAIN = 1.05

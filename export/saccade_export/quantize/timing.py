@@ -13,7 +13,7 @@ from typing import Any
 from saccade.bundle import open_bundle
 from saccade.turns import serve, take_turns
 from saccade_export.precision.adding import Made, open_made
-from saccade_export.quantize.scoring import Calls
+from saccade_export.precision.calls import Calls
 from saccade_export.user_frames import Frame
 
 AGAIN = "again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol, cast
@@ -10,6 +9,7 @@ from typing import Protocol, cast
 from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import DeviceError, RequestError
 from saccade.machine import gpu_description, is_jetson
+from saccade.spec import Variant
 
 ENGINES = {"onnxruntime": "ort", "openvino": "openvino"}
 """Name of each engine, which is also the module that it needs, and the extra that installs it."""
@@ -22,8 +22,8 @@ class EngineModule(Protocol):
 
     def version(self) -> str: ...
 
-    def lacks(self, settings: Mapping[str, str | int | float | bool]) -> str | None:
-        """Why this machine cannot do what a variant sets, or None where it can."""
+    def lacks(self, variant: Variant, device: str) -> str | None:
+        """Why this machine cannot compute ``variant``, or None where it can."""
         ...
 
 
@@ -73,6 +73,11 @@ def engine_module(name: str) -> EngineModule:
             f"{name} is installed but cannot be loaded: {type(error).__name__}: {error}; "
             f"run pip install --force-reinstall 'saccade[{ENGINES[name]}]'"
         ) from error
+
+
+def lacks(name: str, variant: Variant, device: str) -> str | None:
+    """Why the engine called ``name`` cannot compute ``variant`` on this machine, or None where it can."""
+    return engine_module(name).lacks(variant, device)
 
 
 def _choose_device(device: str, usable: tuple[str, ...]) -> str:

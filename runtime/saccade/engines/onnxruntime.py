@@ -12,6 +12,7 @@ from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, Output
 from saccade.engines.buffers import BufferCache, InputBuffers
 from saccade.errors import DeviceError, EngineError
 from saccade.machine import usable_cores
+from saccade.spec import Variant
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 SETTINGS = (
@@ -121,8 +122,10 @@ def version() -> str:
     return onnxruntime.__version__
 
 
-def lacks(settings: Mapping[str, str | int | float | bool]) -> str | None:  # noqa: ARG001 - the engines' signature
-    """Why this machine cannot do what a variant sets, or None where it can: ONNX Runtime computes all it takes."""
+def lacks(variant: Variant, device: str) -> str | None:
+    """Why this machine cannot compute ``variant``, or None where it can."""
+    if device == "cpu" and variant.precision == "bf16":
+        return "onnxruntime computes no bf16 on a CPU"
     return None
 
 

@@ -12,6 +12,7 @@ from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, Output
 from saccade.engines.buffers import BufferCache, InputBuffers
 from saccade.errors import DeviceError, EngineError
 from saccade.machine import usable_cores
+from saccade.spec import Variant
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 SETTINGS = {PRECISION: ("f32", "bf16")}
@@ -103,9 +104,12 @@ def version() -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
-def lacks(settings: Mapping[str, str | int | float | bool]) -> str | None:
-    """Why this CPU cannot do what a variant sets, or None where it can."""
-    precision = str(settings.get(PRECISION, "f32"))
+def lacks(variant: Variant, device: str) -> str | None:  # noqa: ARG001 - the engines' signature
+    """Why this machine cannot compute ``variant``, or None where it can."""
+    return _lacks(str(variant.engine_options.get("openvino", {}).get(PRECISION, "f32")))
+
+
+def _lacks(precision: str) -> str | None:
     needed = CAPABILITIES.get(precision)
     if needed is None or needed in cast(list[str], openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
         return None
@@ -130,7 +134,7 @@ def _compile(graph: Graph, options: EngineOptions, threads: int) -> Any:
         if value not in SETTINGS.get(name, ()):
             allowed = "; ".join(f"{known} of {', '.join(values)}" for known, values in SETTINGS.items())
             raise EngineError(f"the bundle sets {name} to {value!r} for openvino; allowed are {allowed}")
-    if (reason := lacks(settings)) is not None:
+    if (reason := _lacks(str(settings[PRECISION]))) is not None:
         raise DeviceError(f"{reason}; choose another variant")
     core = openvino.Core()
     try:

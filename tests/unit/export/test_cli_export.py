@@ -261,3 +261,54 @@ def test_arguments_are_json_where_they_can_be() -> None:
     expected = [16, 0.5, False, "resnet", [1, 2], "16", "a=b"]
     assert [_argument(text)[1] for text in given] == expected
     assert json.dumps(dict(_argument(text) for text in given[:2])) == '{"width": 16, "rate": 0.5}'
+
+
+class TestPrecisions:
+    @pytest.fixture
+    def scenes_folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for index in range(34):
+            image = saccade.scenes.render(seed=index, frame=7 * index, size_hw=(48, 64)).image
+            Image.fromarray(image).save(folder / f"{index:02}.png")
+        return folder
+
+    def test_each_is_a_variant_that_verifies(
+        self, capfd: Capture, weights: Path, classes: Path, scenes_folder: Path
+    ) -> None:
+        images = ("--images", scenes_folder, "--json")
+        called = export(capfd, weights, classes, "--precision", "fp32,fp16,bf16,int8", *images)
+        assert called.code == 0, called.err
+        names = ["fp16-gpu", "bf16-gpu", "int8-cpu", "int8-gpu"]
+        assert list(called.document["tolerances"]) == names
+        bundle = saccade.open_bundle(weights.parent / "x.saccade")
+        assert [variant.name for variant in bundle.manifest.variants] == ["fp32-cpu", "fp32-gpu", *names]
+        assert bundle.manifest.provenance["calibration"].startswith("34 images, SHA-256 ")
+        assert called.document["identity"] == bundle.identity
+        assert call(capfd, "verify", bundle.path, "--all-variants").code == 0
+
+    def test_half_needs_no_images(self, capfd: Capture, weights: Path, classes: Path) -> None:
+        called = export(capfd, weights, classes, "--precision", "fp16")
+        assert called.code == 0, called.err
+        assert "fp16-gpu: golden frames are held to equal_pixels >= 0.9" in called.out
+
+    def test_8_bits_do(self, capfd: Capture, weights: Path, classes: Path, tmp_path: Path) -> None:
+        called = export(capfd, weights, classes, "--precision", "int8")
+        assert called.code == 2
+        assert "--precision int8 needs --images" in called.err
+        few = tmp_path / "few"
+        few.mkdir()
+        Image.fromarray(blocks(0)).save(few / "0.png")
+        called = export(capfd, weights, classes, "--precision", "int8", "--images", few)
+        assert called.code == 2
+        assert "holds 1 images, but ranges need at least 32" in called.err
+        assert_nothing_sealed(tmp_path)
+
+    def test_an_unknown_one_is_refused_before_the_network_is_built(
+        self, capfd: Capture, weights: Path, classes: Path, tmp_path: Path
+    ) -> None:
+        called = export(capfd, weights, classes, "--precision", "int4")
+        assert called.code == 2
+        assert "--precision must be of fp32, fp16, bf16, int8, but got int4" in called.err
+        assert "·" not in called.err
+        assert_nothing_sealed(tmp_path)

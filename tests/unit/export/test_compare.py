@@ -19,7 +19,7 @@ from saccade_export.precision.adding import Made, with_variants
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.recorded import Feed, record_inputs
 from saccade_export.precision.reduced import Recipe, Reducer
-from saccade_export.quantize.tolerances import with_tolerances
+from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.seal import seal
 
 pytestmark = pytest.mark.torch

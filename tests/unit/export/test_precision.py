@@ -241,7 +241,7 @@ class TestInt8:
     def test_ranges_follow_the_frames_and_the_method(self, model: ir.Model, feeds: list[Feed]) -> None:
         dark = [{**feed, "frames": feed["frames"] // 8} for feed in feeds]
         bright, dim = (activation_scales(int8(model, given, "cpu")) for given in (feeds, dark))
-        assert max(bright) > max(dim)
+        assert bright[0] > 2 * dim[0]  # the image
         rare = activation_scales(int8(model, feeds, "cpu", "percentile"))
         assert sum(rare) < sum(bright)
 

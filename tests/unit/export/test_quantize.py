@@ -20,7 +20,9 @@ from saccade.errors import CheckError, RequestError
 from saccade.opening import open_task
 from saccade.verify import verify
 from saccade_export.precision.adding import Made, open_made, with_variants
+from saccade_export.precision.calls import calls_for
 from saccade_export.precision.reduced import Recipe, Reducer
+from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize import search as searching
 from saccade_export.quantize.profile import profile
 from saccade_export.quantize.report import front_of
@@ -28,7 +30,6 @@ from saccade_export.quantize.scoring import Scorer, lost, scorer_of
 from saccade_export.quantize.search import Candidate, Findings, Search, Settings
 from saccade_export.quantize.sensitivity import blocks_of, measure_sensitivity
 from saccade_export.quantize.timing import AGAIN, Timing, time_variants
-from saccade_export.quantize.tolerances import with_tolerances
 from saccade_export.seal import seal
 
 pytestmark = pytest.mark.torch
@@ -162,7 +163,7 @@ class TestAdding:
         with saccade.open(written, device="cpu") as task:
             assert task.variant == "fp32-cpu"
         with pytest.raises(
-            saccade.errors.DeviceError, match="this CPU does not compute in bf16; choose another variant"
+            saccade.errors.DeviceError, match="cannot run here: this CPU does not compute in bf16; choose"
         ):
             saccade.open(written, device="cpu", variant="bf16-openvino")
 
@@ -234,7 +235,7 @@ class TestScoring:
             scores = images.score(task)
         assert list(scores) == [f"psnr_{level}_n{steps}" for level in (15, 25, 50) for steps in (1, 2, 4)]
         assert all(5 < score < 60 for score in scores.values())
-        frames, asked = images.calibrating(street(6))
+        frames, asked = calls_for(restorer.manifest.task, street(6))
         assert {frame.dtype for frame in frames} == {np.dtype(np.uint8)}
         assert {asked(index)["sigma"] for index in range(6)} == {15.0, 25.0, 50.0, 60.0}
 

@@ -18,6 +18,7 @@ MOST_UNMATCHED = 0.25
 LEAST_EQUAL = 0.8
 MOST_GREY_LEVELS = 64.0
 TWICE = 2.0
+WAY_OUT = "saccade quantize finds what must stay in float32"
 
 
 def with_tolerances(bundle: Bundle, made: Sequence[Made]) -> list[Made]:
@@ -34,7 +35,9 @@ def _measured(bundle: Bundle, made: Made) -> dict[str, float]:
         checks = _checks(bundle, made, {"equal_pixels": RULES[kind].tolerances["equal_pixels"][0]})
         worst = min(check.equal_pixels for check in checks)
         if worst < LEAST_EQUAL:
-            raise CheckError(f"{made.variant.name} agrees with PyTorch on {worst:.0%} of a golden frame's pixels alone")
+            raise CheckError(
+                f"{made.variant.name} agrees with PyTorch on {worst:.0%} of a golden frame's pixels alone; {WAY_OUT}"
+            )
         return {"equal_pixels": round(max(LEAST_EQUAL, 1 - TWICE * (1 - worst) - 0.001), 4)}
     if kind == "restore":
         checks = _checks(bundle, made, {"grey_levels": MOST_GREY_LEVELS})
@@ -54,7 +57,7 @@ def _of_boxes(bundle: Bundle, made: Made) -> dict[str, float]:
         max(check.missing, check.extra) / max(check.boxes, 1) for check in _checks(bundle, made, tolerances)
     )
     if unmatched > MOST_UNMATCHED:
-        raise CheckError(f"{made.variant.name} misses or adds {unmatched:.0%} of a golden frame's boxes")
+        raise CheckError(f"{made.variant.name} misses or adds {unmatched:.0%} of a golden frame's boxes; {WAY_OUT}")
     return {**tolerances, "unmatched": min(0.5, TWICE * unmatched)}
 
 
