@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.rtx import build_graph
 from tests.tiny import export_tiny, export_tiny_detector, tiny_spec
 
 import saccade
-from saccade.opening import graph_of
 
-trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
 pytestmark = pytest.mark.torch
 
 SMALL, USUAL, LARGE = (1, 32, 32, 3), (1, 540, 960, 3), (4, 1080, 1920, 3)
@@ -18,20 +17,7 @@ SMALL, USUAL, LARGE = (1, 32, 32, 3), (1, 540, 960, 3), (4, 1080, 1920, 3)
 
 def build(bundle: Path, variant: str) -> int:
     """Bytes of the engine that TensorRT-RTX builds from a variant. Raises ``ValueError`` with the parser's reasons."""
-    opened = saccade.open_bundle(bundle)
-    builder = trt.Builder(trt.Logger(trt.Logger.INTERNAL_ERROR))
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, trt.Logger(trt.Logger.INTERNAL_ERROR))
-    with graph_of(opened, opened.variant(variant)).on_disk() as path:
-        if not parser.parse_from_file(str(path)):
-            raise ValueError("; ".join(parser.get_error(index).desc() for index in range(parser.num_errors)))
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        assert profile.set_shape("frames", SMALL, USUAL, LARGE) is not False
-        assert config.add_optimization_profile(profile) >= 0
-        engine = builder.build_serialized_network(network, config)
-    if engine is None:
-        raise ValueError("the builder gave no engine")
-    return engine.nbytes
+    return build_graph(saccade.open_bundle(bundle), variant, shapes_of=lambda _name, _shape: (SMALL, USUAL, LARGE))
 
 
 def test_the_shipped_gpu_graph_builds(shipped_bundle: Path) -> None:

@@ -25,7 +25,7 @@ COMMANDS = {
 }
 """The runtime's own commands. Other packages add theirs through the entry-point group ``saccade.commands``."""
 
-ORDER = ("train", "export", "quantize", "compare", "info", "verify", "run", "eval", "doctor")
+ORDER = ("train", "export", "quantize", "compare", "support", "info", "verify", "run", "eval", "doctor")
 INTERRUPTED = 130
 
 
@@ -100,6 +100,9 @@ def _emit_failure(kind: str, message: str, exit_code: int) -> None:
 
 
 def _extra_for(arguments: list[str]) -> str:
-    return {"export": "export", "quantize": "export", "compare": "export", "train": "models", "eval": "eval"}.get(
-        arguments[0] if arguments else "", "video"
-    )
+    extras = {
+        "train": "models",
+        "eval": "eval",
+        **dict.fromkeys(("export", "quantize", "compare", "support"), "export"),
+    }
+    return extras.get(arguments[0] if arguments else "", "video")
