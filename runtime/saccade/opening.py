@@ -9,6 +9,7 @@ from typing import Any
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
 from saccade.engines.base import Engine, EngineOptions, Graph
+from saccade.engines.frame_range import frame_range
 from saccade.errors import DeviceError, RequestError
 from saccade.frames import check_pixel_format
 from saccade.spec import PixelFormat, Variant
@@ -28,9 +29,10 @@ def open_task(
 ) -> Task:
     """Verify the bundle at ``path`` and open it on this machine.
 
-    ``engine``: "auto", "onnxruntime" or "openvino". ``device``: "auto", "cpu" or "cuda"; what is asked for is used or
-    refused. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``: what
-    the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
+    ``engine``: "auto", "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx". ``device``: "auto", "cpu" or "cuda";
+    what is asked for is used or refused. An engine that has to be built is built as ``saccade build`` was last asked
+    to, and kept. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``:
+    what the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
     ``allow_fallback`` lets nodes that a GPU cannot run go to the CPU.
 
     Raises ``BundleError``, ``DeviceError``, ``EngineError`` or ``RequestError``.
@@ -41,11 +43,14 @@ def open_task(
         raise RequestError(f"threads must be at least 1, but got {threads}")
     engine_name, device_name, chosen = choose(bundle, engine, device, variant)
 
+    frames = frame_range(bundle.manifest)
+
     def load(part: Variant, stage: str) -> Engine:
-        options = EngineOptions(device_name, threads, allow_fallback, part.engine_options.get(engine_name))
+        settings = part.engine_options.get(engine_name)
+        options = EngineOptions(device_name, threads, allow_fallback, settings, frames)
         return engines.load(engine_name, graph_of(bundle, part, stage), options)
 
-    return task_of(bundle, _alike(bundle, chosen, variant), load, declared)
+    return task_of(bundle, alike(bundle, chosen, variant), load, declared)
 
 
 def task_of(bundle: Bundle, variants: Sequence[Variant], load: Load, pixel_format: PixelFormat = "rgb24") -> Task:
@@ -102,7 +107,7 @@ def _for(variant: Variant) -> str:
     return "" if variant.engine is None else f", {variant.engine}"
 
 
-def _alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:
+def alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:
     """The variants that a call may choose among: ``chosen`` alone if it was asked for, else all of its kind."""
     if asked != "auto":
         return [chosen]

@@ -18,7 +18,7 @@ from saccade.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(saccade.__file__).parent
-LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "cv2", "PIL", "av")
+LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cv2", "PIL", "av")
 NEEDS_ITS_LIBRARY = {"saccade.engines.onnxruntime", "saccade.engines.openvino"}
 MOST_MS_OVER_NUMPY = 150
 REPEATS = 5
@@ -67,7 +67,8 @@ from saccade.cli import main
 try:
     main(sys.argv[1:])
 except SystemExit as ended:
-    print(json.dumps([ended.code, sorted({"torch", "onnx", "onnxruntime"} & set(sys.modules))]))
+    heavy = {"torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cuda"}
+    print(json.dumps([ended.code, sorted(heavy & set(sys.modules))]))
 """
     assert json.loads(answer(program, *arguments)) == [0, []]
 
@@ -90,6 +91,28 @@ print(json.dumps(refused))
 """
     refused = json.loads(answer(program, *names))
     assert set(refused) == NEEDS_ITS_LIBRARY, refused
+
+
+def test_each_of_nvidias_libraries_has_one_importer() -> None:
+    """They are imported by name, which import contracts do not see."""
+    importers: dict[str, set[str]] = {}
+    for path in sorted(RUNTIME.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found = [name.name for name in names]
+                case ast.ImportFrom(module=str(module)):
+                    found = [module]
+                case ast.Constant(value=str(text)):
+                    found = [text]
+                case _:
+                    continue
+            for name in {"tensorrt_rtx", "cuda.bindings.runtime"} & set(found):
+                importers.setdefault(name, set()).add(path.relative_to(RUNTIME).as_posix())
+    assert importers == {
+        "tensorrt_rtx": {"engines/tensorrt/library.py"},
+        "cuda.bindings.runtime": {"engines/tensorrt/cuda.py"},
+    }
 
 
 DANGEROUS_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 import saccade
-from saccade.errors import RequestError, SaccadeError
+from saccade.errors import EngineError, RequestError, SaccadeError
 
 COMMANDS = {
     "info": "saccade.cli.info:info",
+    "build": "saccade.cli.build:build_command",
     "verify": "saccade.cli.verify:verify_command",
     "run": "saccade.cli.run:run",
     "eval": "saccade.cli.eval:eval_command",
@@ -25,7 +26,10 @@ COMMANDS = {
 }
 """The runtime's own commands. Other packages add theirs through the entry-point group ``saccade.commands``."""
 
-ORDER = ("train", "export", "quantize", "compare", "support", "info", "verify", "run", "eval", "doctor")
+ORDER = (
+    "train", "export", "quantize", "compare", "support",
+    "info", "build", "verify", "run", "eval", "doctor",
+)  # fmt: skip
 INTERRUPTED = 130
 
 
@@ -70,6 +74,9 @@ def run_command(command: click.Command, name: str, extra: str, arguments: list[s
         sys.exit(_report(error, as_json))
     except ModuleNotFoundError as error:
         sys.exit(_report(RequestError(f"{error.name} is not installed; run pip install 'saccade[{extra}]'"), as_json))
+    except MemoryError:
+        told = "this machine ran out of memory; end other programs, or work on smaller frames or fewer at once"
+        sys.exit(_report(EngineError(told), as_json))
     except click.ClickException as error:
         if as_json:
             _emit_failure(type(error).__name__, error.format_message(), error.exit_code)

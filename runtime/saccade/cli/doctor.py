@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,11 +14,14 @@ import saccade
 from saccade import engines, machine
 from saccade.cli import emit_json
 from saccade.cli.options import json_option
+from saccade.engines.tensorrt.cuda import load_cuda
+from saccade.engines.tensorrt.driver import find_gpu
 from saccade.errors import SaccadeError
 
 PACKAGES = (
     "numpy", "click", "onnxruntime", "onnxruntime-gpu", "openvino", "av", "Pillow", "faster-coco-eval",
-    "opencv-contrib-python-headless", "torch", "onnx", "onnxscript", "safetensors", "diffusers", "tensorrt-rtx",
+    "opencv-contrib-python-headless", "torch", "onnx", "onnxscript", "safetensors", "diffusers", "tensorrt",
+    "tensorrt-rtx", "cuda-bindings",
 )  # fmt: skip
 CLASHES = (("onnxruntime", "onnxruntime-gpu"),)
 """Distributions that install the same module over each other."""
@@ -69,6 +73,7 @@ def examine() -> dict[str, Any]:
         "cores": machine.usable_cores(),
         "gpu": machine.gpu_description(),
         "jetson": machine.jetson_name() if machine.is_jetson() else None,
+        "cuda": _cuda(),
         "engines": found,
         "packages": packages,
         "auto": used,
@@ -86,16 +91,26 @@ def _engine(name: str) -> dict[str, Any]:
         return {"installed": True, "version": None, "devices": [], "error": str(error)}
 
 
+def _cuda() -> dict[str, Any]:
+    """The GPU as CUDA shows it, or why it shows none. Nothing of TensorRT is made for this."""
+    try:
+        return {"gpu": asdict(find_gpu(load_cuda())), "reason": None}
+    except SaccadeError as error:
+        return {"gpu": None, "reason": str(error)}
+
+
 def _state(engine: dict[str, Any]) -> str:
     if not engine["installed"]:
         return engine["install"]
-    return engine.get("error") or f"{engine['version']}, devices {', '.join(engine['devices'])}"
+    devices = ", ".join(engine["devices"]) or "none that are here"
+    return engine.get("error") or f"{engine['version']}, devices {devices}"
 
 
 def _print(findings: dict[str, Any]) -> None:
     click.echo(f"saccade {findings['saccade']}, Python {findings['python']}, {findings['system']}")
     click.echo(f"processor   {findings['processor']}, {findings['cores']} usable cores")
     click.echo(f"gpu         {findings['gpu'] or 'no NVIDIA GPU'}")
+    click.echo(f"cuda        {_gpu_line(findings['cuda'])}")
     for name, engine in findings["engines"].items():
         click.echo(f"engine      {name}: {_state(engine)}")
     click.echo(f"packages    {', '.join(f'{name} {found}' for name, found in findings['packages'].items())}")
@@ -103,6 +118,15 @@ def _print(findings: dict[str, Any]) -> None:
     click.echo(f"auto uses   {used['engine']} on {used['device']}" if used else "auto uses   nothing")
     for problem in findings["problems"]:
         click.echo(f"problem     {problem}")
+
+
+def _gpu_line(cuda: dict[str, Any]) -> str:
+    if cuda["gpu"] is None:
+        return cuda["reason"]
+    major, minor = cuda["gpu"]["compute_capability"]
+    return (
+        f"{cuda['gpu']['name']}, compute capability {major}.{minor}, {cuda['gpu']['memory_bytes'] / (1 << 30):.1f} GiB"
+    )
 
 
 def _version(name: str) -> str | None:

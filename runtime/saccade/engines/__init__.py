@@ -11,8 +11,8 @@ from saccade.errors import DeviceError, RequestError
 from saccade.machine import gpu_description, is_jetson
 from saccade.spec import Variant
 
-ENGINES = {"onnxruntime": "ort", "openvino": "openvino"}
-"""Name of each engine, which is also the module that it needs, and the extra that installs it."""
+ENGINES = {"onnxruntime": "ort", "openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
+"""Name of each engine, which with ``_`` for ``-`` is also the module that it needs, and the extra that installs it."""
 
 DEVICES = ("cpu", "cuda")
 
@@ -29,25 +29,25 @@ class EngineModule(Protocol):
 
 def installed() -> tuple[str, ...]:
     """Engines whose library is installed."""
-    return tuple(name for name in ENGINES if find_spec(name) is not None)
+    return tuple(name for name in ENGINES if find_spec(_module_of(name)) is not None)
 
 
 def choose(engine: str, device: str) -> tuple[str, str]:
     """The engine and device to use for what was asked ("auto" or a name).
 
-    A device asked for is a device used. "auto" takes a GPU that the engine can use, else the CPU; on a Jetson never the
-    CPU. Raises ``RequestError`` for unknown names, ``DeviceError`` for what is not here.
+    A device asked for is a device used. "auto" takes a GPU that an engine can use, else the CPU; on a Jetson never the
+    CPU. Raises ``RequestError`` for unknown names and for an engine that has not this device, ``DeviceError`` for what
+    is not here.
     """
     if engine != "auto" and engine not in ENGINES:
         raise RequestError(f"engine {engine!r} is not known; choose from auto, {', '.join(ENGINES)}")
     if device != "auto" and device not in DEVICES:
         raise RequestError(f"device {device!r} is not known; choose from auto, {', '.join(DEVICES)}")
-    here = installed()
-    wanted = here[:1] if engine == "auto" else (engine,)
-    if not wanted or wanted[0] not in here:
-        missing = wanted[0] if wanted else "onnxruntime"
-        raise DeviceError(f"{missing} is not installed; run pip install 'saccade[{ENGINES[missing]}]'")
-    return wanted[0], _choose_device(device, engine_module(wanted[0]).devices())
+    if engine == "auto":
+        engine = _choose_engine(device)
+    if engine not in installed():
+        raise DeviceError(f"{engine} is not installed; {_how_to_install(engine)}")
+    return engine, _choose_device(engine, device, engine_module(engine).devices())
 
 
 def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
@@ -56,18 +56,23 @@ def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
         from saccade.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(graph, options)
-    assert name == "onnxruntime"
-    from saccade.engines.onnxruntime import OnnxRuntimeEngine
+    if name == "onnxruntime":
+        from saccade.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(graph, options)
+        return OnnxRuntimeEngine(graph, options)
+    from saccade.engines.tensorrt.engine import TensorRTEngine
+
+    return TensorRTEngine(name, graph, options)
 
 
 def engine_module(name: str) -> EngineModule:
     """The module of an installed engine. Raises ``DeviceError`` where its library is there but cannot be loaded."""
     try:
-        module = cast(EngineModule, import_module(f"saccade.engines.{name}"))
+        module = cast(EngineModule, import_module(f"saccade.engines.{_module_of(name)}"))
         module.devices()  # an empty folder that an uninstall left behind imports, and holds nothing
         return module
+    except DeviceError:  # which says what to do already
+        raise
     except Exception as error:  # a broken installation fails in ways of its own
         raise DeviceError(
             f"{name} is installed but cannot be loaded: {type(error).__name__}: {error}; "
@@ -80,8 +85,33 @@ def lacks(name: str, variant: Variant, device: str) -> str | None:
     return engine_module(name).lacks(variant, device)
 
 
-def _choose_device(device: str, usable: tuple[str, ...]) -> str:
+def _how_to_install(name: str) -> str:
+    if name == "tensorrt" and is_jetson():
+        return "it comes with JetPack: make the environment with python3 -m venv --system-site-packages"
+    return f"run pip install 'saccade[{ENGINES[name]}]'"
+
+
+def _module_of(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _choose_engine(device: str) -> str:
+    """The first that has the device: with a GPU here, one that can use it, else one for the CPU."""
+    here = installed()
+    if device == "cuda" or (device == "auto" and gpu_description() is not None):
+        for name in here:
+            if "cuda" in engine_module(name).devices():
+                return name
+    for name in here:
+        if "cpu" in engine_module(name).devices():
+            return name
+    return "onnxruntime"
+
+
+def _choose_device(engine: str, device: str, usable: tuple[str, ...]) -> str:
     gpu = gpu_description()
+    if device == "cpu" and "cpu" not in usable:
+        raise RequestError(f"device 'cpu' was asked for, but {engine} runs on NVIDIA GPUs only; pass device='cuda'")
     if device == "cuda" and gpu is None:
         raise DeviceError("device 'cuda' was asked for, but no NVIDIA GPU is here; pass device='cpu'")
     if device != "auto":
@@ -91,6 +121,11 @@ def _choose_device(device: str, usable: tuple[str, ...]) -> str:
     if is_jetson():
         raise DeviceError(
             "this is a Jetson, but the installed engine has no GPU support; "
-            "install NVIDIA's onnxruntime-gpu for this JetPack, or pass device='cpu' to allow the CPU"
+            "install NVIDIA's onnxruntime-gpu for this JetPack, make the environment with python3 -m venv "
+            "--system-site-packages to have its TensorRT, or pass device='cpu' to allow the CPU"
+        )
+    if "cpu" not in usable:
+        raise DeviceError(
+            f"{engine} runs on NVIDIA GPUs, but none can be used here; pass engine='onnxruntime', which has the CPU"
         )
     return "cpu"

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from saccade.engines.frame_range import FrameRange
+
 Array = npt.NDArray[Any]
 
 
@@ -34,12 +36,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What a caller may ask of any engine. ``threads`` None leaves one for each usable core."""
+    """What a caller may ask of any engine. ``threads`` None leaves one for each usable core.
+
+    ``frames`` is what an engine that is built for a range of shapes has to take.
+    """
 
     device: str = "cpu"
     threads: int | None = None
     allow_fallback: bool = False
     settings: Mapping[str, str | int | float | bool] | None = None
+    frames: FrameRange | None = None
 
 
 @dataclass(frozen=True)

@@ -308,7 +308,8 @@ class TestRefusals:
 
         monkeypatch.setattr("saccade.engines.gpu_description", lambda: "NVRM version: a driver")
         monkeypatch.setattr(onnxruntime, "devices", lambda: ("cpu",))
-        called = call(capfd, "run", tiny_bundle, "--source", SMALL_SCENES, "--device", "cuda", "-o", tmp_path / "out")
+        asked = ("--engine", "onnxruntime", "--device", "cuda", "-o", tmp_path / "out")
+        called = call(capfd, "run", tiny_bundle, "--source", SMALL_SCENES, *asked)
         assert called.code == 2
         assert "has cpu; install saccade[cuda]" in called.err
         assert names_in(tmp_path) == []

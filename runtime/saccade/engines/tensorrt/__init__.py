@@ -1,0 +1,26 @@
+"""TensorRT 10.3 to 11 and TensorRT-RTX: engines built on the device, kept in a private cache, run through CUDA.
+
+graph ─► ``obtain``: in the ``cache``, else ``build`` ─► ``loading`` ─► ``session``: context, stream, buffers, graph
+
+Only ``library`` imports NVIDIA's libraries and only ``cuda`` imports ``cuda.bindings``, each when it is needed.
+"""
+
+from __future__ import annotations
+
+from saccade.engines.tensorrt.driver import lacks_gpu, usable_devices
+from saccade.engines.tensorrt.library import load_library
+from saccade.spec import Variant
+
+
+def devices() -> tuple[str, ...]:
+    """What the installed TensorRT can be asked for; CUDA here says nothing about a GPU being present."""
+    return usable_devices(load_library("tensorrt").compute_capabilities)
+
+
+def version() -> str:
+    return load_library("tensorrt").version
+
+
+def lacks(variant: Variant, device: str) -> str | None:
+    """Why this machine cannot compute ``variant``, or None where it can."""
+    return lacks_gpu(variant, device)
