@@ -57,8 +57,8 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
     Each candidate is scored on --data by the task's own metric (mIoU, AP, PSNR) and timed here against float32, in
     processes that take turns. 8 bits are calibrated by every method; where they lose too much, the blocks that lose
     most for their time stay in float32. What is chosen comes first in the bundle, so that it is what runs on a CPU;
-    half and 8 bits for GPUs come last, scored but not timed. Exit code 1: nothing is faster within the budget, and
-    nothing is written but the report.
+    half and 8 bits for GPUs come last, scored but not timed. Exit code 1: nothing is worth adding, and nothing is
+    written but the report.
 
     \b
     saccade quantize road.saccade --data camvid -o road-fast.saccade
@@ -94,7 +94,7 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
         (folder / "report.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
         plot(findings, scorer, settings, folder / "pareto.svg")
     written = None
-    if findings.first:
+    if findings.first or findings.last:
         written = seal_with(opened, findings.first, findings.last, {"calibration": calibration.sentence}, out)
     if as_json:
         emit_json({**found, "bundle": str(out) if written else None, "identity": written and written.identity})
@@ -107,14 +107,13 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
 
 
 def _print_outcome(findings: Findings, written: Bundle | None, out: Path) -> None:
-    if written is None:
-        click.echo("nothing is faster here within the budget: float32 stays, and no bundle was written")
-        return
     chosen = findings.chosen
-    assert chosen is not None
-    assert chosen.timing is not None
-    click.echo(f"chose {chosen.name}: {chosen.timing.speedup:.2f} times as fast, {chosen.reason}")
-    click.echo(f"wrote {out} ({written.size_bytes / 1e6:.1f} MB), identity {written.identity}")
+    if chosen is None or chosen.timing is None:
+        click.echo("nothing is faster on this CPU within the budget: float32 stays")
+    else:
+        click.echo(f"chose {chosen.name}: {chosen.timing.speedup:.2f} times as fast, {chosen.reason}")
+    if written is not None:
+        click.echo(f"wrote {out} ({written.size_bytes / 1e6:.1f} MB), identity {written.identity}")
 
 
 def _refuse_reduced(bundle: Bundle) -> None:

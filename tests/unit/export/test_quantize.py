@@ -458,12 +458,29 @@ class TestCommand:
     ) -> None:
         monkeypatch.setattr(searching, "time_variants", timings({"fp32-cpu": 1.0}))
         out = tmp_path / "fast.saccade"
-        found = call(capfd, *self.arguments(tiny_bundle, data, out, "--methods", "mse", "--precision", "int8"))
+        found = call(capfd, *self.arguments(tiny_bundle, data, out, "--budget", "0", "--precision", "int8"))
         assert found.code == 1
-        assert "nothing is faster here within the budget: float32 stays" in found.out
+        assert "nothing is faster on this CPU within the budget: float32 stays" in found.out
         assert "not worth it here: +2.5 ms" in found.out
         assert not out.exists()
         assert (tmp_path / "fast-report" / "report.json").exists()
+
+    def test_variants_for_gpus_are_worth_a_bundle_of_their_own(
+        self,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        tiny_bundle: Path,
+        data: Path,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setattr(searching, "time_variants", timings({"fp32-cpu": 1.0}))
+        out = tmp_path / "fast.saccade"
+        found = call(capfd, *self.arguments(tiny_bundle, data, out, "--budget", "100", "--precision", "fp16"))
+        assert found.code == 0
+        assert "float32 stays" in found.out
+        assert [variant.name for variant in saccade.open_bundle(out).manifest.variants] == [
+            "fp32-cpu", "fp32-gpu", "fp16-gpu",
+        ]  # fmt: skip
 
     @pytest.mark.parametrize(
         ("options", "message"),
