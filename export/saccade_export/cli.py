@@ -16,6 +16,7 @@ import click
 
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
+from saccade.engines import installed
 from saccade.errors import RequestError
 from saccade.kinds import KINDS
 from saccade.manifest import NAME
@@ -173,9 +174,12 @@ def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], meth
         return export_bundle(request, out, _say)
     from saccade_export.precision.calibration import MOST_IMAGES, read_calibration
     from saccade_export.precision.exporting import add_precisions
+    from saccade_export.precision.reduced import NEEDS_OPENVINO
     from saccade_export.prove import scene_frames
     from saccade_export.user_frames import spread_frames
 
+    if "bf16" in more and "openvino" not in installed():
+        raise RequestError(f"--precision bf16 is proven by running it, and {NEEDS_OPENVINO}")
     provenance: dict[str, str] = {}
     if "int8" in more:
         if request.images is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from saccade import engines
@@ -96,8 +97,9 @@ def _choose_for(named: Variant, engine: str, device: str) -> tuple[str, str, Var
     reason = engines.lacks(name, named, device_name)
     others = engines.installed() if reason and engine == "auto" and named.engine is None else ()
     for other in others:
-        if engines.lacks(other, named, device_name) is None:
-            return *engines.choose(other, device), named
+        with suppress(DeviceError):  # a broken one is no reason against the next
+            if engines.lacks(other, named, device_name) is None:
+                return *engines.choose(other, device), named
     if reason is not None:
         raise DeviceError(f"variant {named.name!r} cannot run here: {reason}; choose another variant")
     return name, device_name, named

@@ -28,10 +28,12 @@ def take_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, list[list[floa
     Raises ``CheckError`` for a way whose process ends before its work.
     """
     context = multiprocessing.get_context("spawn")
-    arms = {name: _Arm(name, context, target, arguments) for name, (target, arguments) in ways.items()}
-    order = itertools.cycle((tuple(arms), tuple(reversed(arms))))
-    taken: dict[str, list[list[float]]] = {name: [] for name in arms}
+    order = itertools.cycle((tuple(ways), tuple(ways)[::-1]))
+    taken: dict[str, list[list[float]]] = {name: [] for name in ways}
+    arms: dict[str, _Arm] = {}
     try:
+        for name, (target, arguments) in ways.items():
+            arms[name] = _Arm(name, context, target, arguments)
         for arm in arms.values():
             arm.wait_until_ready()
         for turn in itertools.islice(order, rounds):
@@ -80,7 +82,8 @@ class _Arm:
 
     def run(self) -> list[float]:
         """Milliseconds of each call of one round."""
-        self._connection.send(True)
+        with suppress(OSError):  # it may have ended by itself, which receiving tells
+            self._connection.send(True)
         return self._receive()
 
     def close(self) -> None:
@@ -91,5 +94,5 @@ class _Arm:
     def _receive(self) -> Any:
         try:
             return self._connection.recv()
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             raise CheckError(f"the process of {self._name!r} ended before its work; see what it wrote") from error

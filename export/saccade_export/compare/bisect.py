@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import onnx_ir as ir
 import onnxruntime  # type: ignore[reportMissingTypeStubs]
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-from saccade.engines.base import Array
-from saccade.errors import RequestError
+from saccade.engines.base import Array, first_line
+from saccade.errors import EngineError, RequestError
 from saccade_export.compare.sides import Side
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.recorded import Feed
 
 PROBE = "probe"
+SHAPES_BY = "onnxruntime"
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 TOLERANCES = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2, "int8": 0.15}
 """How far tensors may be from each other and still agree, by the lower precision of the two sides."""
@@ -65,9 +66,9 @@ def bisect(
 ) -> Parting:
     """Halve the tensors that both graphs have by name until the first that differs by more than ``tolerance``.
 
-    ``feeds`` are what each side's graph is given for the same frames. A difference that later nodes undo may be passed
-    by: that the tensor parts and the one before it agrees is what is found. Raises ``RequestError`` for graphs without
-    a common tensor.
+    Looked at first are the last ones on each way to a result. ``feeds`` are what each side's graph is given for the
+    same frames. A difference that later nodes undo may be passed by: that the tensor parts and the one before it agrees
+    is what is found. Raises ``RequestError`` for graphs without a common tensor.
     """
     models = (_typed(first), _typed(second))
     names = _common(*models)
@@ -75,22 +76,27 @@ def bisect(
         raise RequestError(f"{first.name} and {second.name} have no tensor of the same name; were they exported apart?")
     found: dict[str, Probe] = {}
 
-    def parts(place: int) -> bool:
-        name = names[place]
+    def parts(name: str) -> bool:
         if name not in found:
-            found[name] = _probe(place, name, (first, second), models, feeds)
+            found[name] = _probe(name, (first, second), models, feeds)
             say(found[name])
         return found[name].difference > tolerance
 
-    while True:
+    agrees, parting = None, None
+    before = _before(models[0])
+    while names:
         try:
-            low, high = _halve(len(names), parts)
+            ends = [name for name in names if not any(name in before[other] for other in names)]
+            parted = next((end for end in ends if parts(end)), None)
+            if parted is not None:
+                agrees, parting = _halve([name for name in names if name == parted or name in before[parted]], parts)
             break
         except _OtherShapeError as error:  # lowered in another layout: it says nothing of the two
             names.remove(error.tensor)
-    probes = tuple(found[name] for name in names if name in found)
-    agrees, parting = (found.get(names[place]) if 0 <= place < len(names) else None for place in (low, high))
-    return Parting(probes, len(names), tolerance, agrees, parting)
+    if not names:
+        raise RequestError(f"{first.name} and {second.name} have no tensor of the same shape")
+    found = {name: replace(found[name], place=place) for place, name in enumerate(names) if name in found}
+    return Parting(tuple(found.values()), len(names), tolerance, found.get(agrees or ""), found.get(parting or ""))
 
 
 class _OtherShapeError(Exception):
@@ -99,19 +105,16 @@ class _OtherShapeError(Exception):
         self.tensor = tensor
 
 
-def _halve(count: int, parts: Callable[[int], bool]) -> tuple[int, int]:
-    """Two neighbours of which the lower agrees and the higher parts; -1 and ``count`` stand for none."""
-    low, high = -1, count
-    if count and not parts(count - 1):
-        return count - 1, count
-    high -= 1
+def _halve(names: Sequence[str], parts: Callable[[str], bool]) -> tuple[str | None, str]:
+    """Two neighbours: the first agrees, or is None for none, and the other parts, as the last of ``names`` does."""
+    low, high = -1, len(names) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        if parts(middle):
+        if parts(names[middle]):
             high = middle
         else:
             low = middle
-    return low, high
+    return (names[low] if low >= 0 else None), names[high]
 
 
 def _typed(side: Side) -> ir.Model:
@@ -121,40 +124,71 @@ def _typed(side: Side) -> ir.Model:
 
 
 def _common(first: ir.Model, second: ir.Model) -> list[str]:
-    """The names of real numbers that nodes of both graphs give, in the first one's order."""
-    names = [
-        [str(v.name) for node in model.graph for v in node.outputs if v.dtype in FLOATS] for model in (first, second)
-    ]
+    """The names of real numbers that nodes of both graphs give on the way to a result, in the first one's order."""
+    names = [_on_the_way(model) for model in (first, second)]
     there = set(names[1])
     return [name for name in names[0] if name in there]
 
 
+def _on_the_way(model: ir.Model) -> list[str]:
+    """Values of real numbers that a result follows from, and not only whether it is finite."""
+    results = {value for value in model.graph.outputs if value.name != "finite"}
+    needed: set[ir.Node] = set()
+    for node in reversed(list(model.graph)):
+        users = [user for value in node.outputs for user in value.consumers()]
+        if results.intersection(node.outputs) or needed.intersection(users):
+            needed.add(node)
+    return [str(v.name) for node in model.graph if node in needed for v in node.outputs if v.dtype in FLOATS]
+
+
+def _before(model: ir.Model) -> dict[str, set[str]]:
+    """The names of all values that each value follows from."""
+    found: dict[str, set[str]] = {}
+    for node in model.graph:
+        given = [str(value.name) for value in node.inputs if value is not None]
+        all_before = set(given).union(*(found.get(name, set()) for name in given))
+        found.update({str(value.name): all_before for value in node.outputs})
+    return found
+
+
 def _probe(
-    place: int,
     name: str,
     sides: tuple[Side, Side],
     models: tuple[ir.Model, ir.Model],
     feeds: tuple[Sequence[Feed], Sequence[Feed]],
 ) -> Probe:
-    values = [_values(side, model, name, given) for side, model, given in zip(sides, models, feeds, strict=True)]
-    if any(one.shape != other.shape for one, other in zip(*values, strict=True)):
+    one, other = sides
+    if other.engine == SHAPES_BY:  # which tells how large a tensor is
+        others = _values(other, models[1], feeds[1], name)
+        values = _values(one, models[0], feeds[0], name, others), others
+    else:
+        ours = _values(one, models[0], feeds[0], name)
+        values = ours, _values(other, models[1], feeds[1], name, ours)
+    pairs = list(zip(*values, strict=True))
+    if any(mine.shape != theirs.shape for mine, theirs in pairs):
         raise _OtherShapeError(name)
-    difference = max(_difference(one, other) for one, other in zip(*values, strict=True))
-    return Probe(place, name, difference, (_node(models[0], name), _node(models[1], name)))
+    difference = max(_difference(mine, theirs) for mine, theirs in pairs)
+    return Probe(0, name, difference, (_node(models[0], name), _node(models[1], name)))
 
 
-def _values(side: Side, model: ir.Model, name: str, feeds: Sequence[Feed]) -> list[Array]:
-    """The tensor ``name`` on a side's engine, for each of ``feeds``: the graph ends there."""
+def _values(
+    side: Side, model: ir.Model, feeds: Sequence[Feed], name: str, like: Sequence[Array] | None = None
+) -> list[Array]:
+    """The tensor ``name`` on a side's engine, for each of ``feeds``: the graph ends there.
+
+    Engines are told its shape, which is that of ``like``, or found by running it.
+    """
     graph = _ending_at(model, name)
-    needed = [value.name for value in graph.graph.inputs]
+    given = [{str(value.name): feed[str(value.name)] for value in graph.graph.inputs} for feed in feeds]
     data = ir.to_proto(graph).SerializeToString()
-    session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found: list[Array] = []
-    for feed in feeds:
-        given = {str(key): feed[str(key)] for key in needed}
-        (value,) = session.run([PROBE], given)
-        found.append(value if side.engine == "onnxruntime" else side.run(data, given, PROBE, value.shape))
-    return found
+    if side.engine != SHAPES_BY and like is not None:
+        return [side.run(data, each, PROBE, value.shape) for each, value in zip(given, like, strict=True)]
+    try:
+        session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library raises many kinds, all derived from Exception alone
+        raise EngineError(f"{SHAPES_BY} cannot compute {name!r} of {side.name}: {first_line(error)}") from error
+    found = [session.run([PROBE], each)[0] for each in given]
+    return found if side.engine == SHAPES_BY else _values(side, model, feeds, name, found)
 
 
 def _ending_at(model: ir.Model, name: str) -> ir.Model:

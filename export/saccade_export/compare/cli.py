@@ -10,6 +10,7 @@ import numpy as np
 
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
+from saccade.errors import RequestError
 
 if TYPE_CHECKING:
     from saccade_export.compare.bisect import Parting, Probe
@@ -52,8 +53,16 @@ def compare(
     sides = (read_side(first), read_side(second))
     check_alike(*sides)
     calls = frames_of(sides[0])
+    task = sides[0].bundle.manifest.task
+    if finds and sides[0].variant.parameters.get("form") == "stepwise":
+        raise RequestError(f"--bisect looks into one graph, but {sides[0].name} has three; give an unrolled variant")
     if source is not None:
-        calls = [(name, frame, {}) for name, frame in spread_frames(source, limit)]
+        if task.kind == "restore" and task.takes_mask:
+            raise RequestError("--source has no masks, which this bundle needs; leave it out for the golden frames")
+        asked_of_all: dict[str, Any] = {}
+        if task.kind == "detect":
+            asked_of_all["confidence"] = FLOOR / 2  # so that a box at the edge is on both sides
+        calls = [(name, frame, asked_of_all) for name, frame in spread_frames(source, limit)]
     with sides[0].open() as one, sides[1].open() as other:
         found = [
             difference(
@@ -69,13 +78,17 @@ def compare(
         some = calls[:PROBED_FRAMES]
         feeds = [
             record_inputs(
-                side.bundle, side.variant, [np.array(frame) for _, frame, _ in some], lambda index: some[index][2]
+                side.bundle,
+                side.variant,
+                [np.array(frame) for _, frame, _ in some],
+                lambda index: some[index][2],
+                side.engine,
             )
             for side in sides
         ]
         allowed = usual_tolerance(*sides) if tolerance is None else tolerance
         parting = bisect(*sides, (feeds[0]["main"], feeds[1]["main"]), allowed, _say)
-    passed = all(each.passed for each in found) if parting is None else parting.parts is None
+    passed = all(each.passed for each in found) and (parting is None or parting.parts is None)
     if as_json:
         content: dict[str, Any] = {"first": sides[0].name, "second": sides[1].name, "passed": passed}
         emit_json({**content, "frames": [asdict(each) for each in found], "parting": parting and _content(parting)})
@@ -96,7 +109,8 @@ def _entering(side: Any, frame: Any) -> Any:
 def _lines(parting: Parting) -> list[str]:
     looked = f"{len(parting.probes)} of {parting.tensors} common tensors were looked at"
     if parting.parts is None:
-        return [f"they do not part: the last tensor differs by {parting.probes[-1].difference:.2g}; {looked}"]
+        most = max(probe.difference for probe in parting.probes)
+        return [f"the tensors do not part: the last ones differ by {most:.2g} at most; {looked}"]
     before = "no tensor before it" if parting.agrees is None else f"the one before it, {_named(parting.agrees)}, agrees"
     one, other = parting.parts.nodes
     made = one if one == other else f"{one} and {other}"

@@ -15,6 +15,8 @@ from saccade.opening import choose, graph_of, task_of
 from saccade.spec import Variant
 from saccade.tasks import Task
 
+ON_GPUS = ("tensorrt", "tensorrt-rtx")
+
 
 @dataclass(frozen=True)
 class Side:
@@ -51,11 +53,16 @@ def read_side(text: str) -> Side:
 
     Raises ``BundleError``, ``RequestError`` or ``DeviceError`` for what is not there.
     """
-    rest, at, engine = text.rpartition("@") if "@" in Path(text).name else (text, "", "")
-    rest = rest if at else text
-    path, _, variant = rest.partition(".saccade:")
-    bundle = open_bundle(Path(f"{path}.saccade" if variant else rest))
-    name, _, chosen = choose(bundle, engine or "auto", "cpu", variant or "auto")
+    folder, slash, file = text.rpartition("/")
+    rest, at, engine = file.rpartition("@")
+    if not at or not (rest.endswith(".saccade") or ".saccade:" in rest):
+        rest, engine = file, ""
+    stem, has_variant, variant = rest.rpartition(".saccade:")
+    bundle = open_bundle(Path(folder + slash + (f"{stem}.saccade" if has_variant else rest)))
+    variant = variant if has_variant else ""
+    name, _, chosen = choose(bundle, engine or "auto", "auto" if engine in ON_GPUS else "cpu", variant or "auto")
+    if name in ON_GPUS:
+        raise RequestError(f"{text} was asked for, but {name} runs on GPUs alone, and comparing is done on the CPU")
     return Side(bundle, chosen, name)
 
 
@@ -64,7 +71,10 @@ def check_alike(first: Side, second: Side) -> None:
     tasks = [side.bundle.manifest.task.kind for side in (first, second)]
     if tasks[0] != tasks[1]:
         raise RequestError(f"{first.name} is for {tasks[0]}, but {second.name} for {tasks[1]}; compare two of one task")
-    for what in ("steps", "entry", "form"):
-        values = [side.variant.parameters.get(what) for side in (first, second)]
+    for what in ("steps", "entry", "form", "mode", "scale", "classes"):
+        values = [
+            side.variant.parameters.get(what, getattr(side.bundle.manifest.task, what, None))
+            for side in (first, second)
+        ]
         if values[0] != values[1]:
             raise RequestError(f"{first.name} has {what} {values[0]}, but {second.name} {values[1]}; compare two alike")

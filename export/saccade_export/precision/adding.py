@@ -18,6 +18,7 @@ from saccade_export.precision.graphs import external_tensors
 from saccade_export.weights import LOCATION, WeightStore
 
 WEIGHTS = f"graphs/{LOCATION}"
+ON_CPUS = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Made:
 
 def engine_for(variant: Variant) -> str:
     """The engine that runs ``variant`` on this CPU: its own, else the first that is installed and computes it."""
-    able = [name for name in engines.installed() if engines.lacks(name, variant, "cpu") is None]
-    return variant.engine or (able or ["onnxruntime"])[0]
+    if variant.engine is not None:
+        return variant.engine
+    able = (name for name in ON_CPUS if name in engines.installed() and engines.lacks(name, variant, "cpu") is None)
+    return next(able, "onnxruntime")
 
 
 def open_made(bundle: Bundle, made: Sequence[Made], threads: int | None = None) -> Task:

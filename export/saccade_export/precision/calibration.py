@@ -64,9 +64,7 @@ def read_calibration(source: str, *, least: int = LEAST_IMAGES, most: int = MOST
 def check_frames(frames: Sequence[Frame], source: str, least: int = LEAST_IMAGES) -> None:
     """Raise ``RequestError`` for frames that no ranges should be measured on, saying why and what to do."""
     if len(frames) < least:
-        raise RequestError(
-            f"{source} holds {len(frames)} images, but ranges need at least {least}; give more, or say how few will do"
-        )
+        raise RequestError(f"{source} holds {len(frames)} images, but ranges need at least {least}; give more")
     dim = sum(int(frame.max()) <= DIM for frame in frames)
     if dim > MOST_ODD * len(frames):
         brightest = max(int(frame.max()) for frame in frames)

@@ -28,10 +28,16 @@ def calls_for(task: TaskSpec, frames: Sequence[Frame]) -> Calls:
 
 def levels_of(task: RestoreSpec) -> tuple[float, ...]:
     """What clean images are degraded by, one after the other."""
-    if task.mode != "denoise":
-        return (USUAL_LEVEL.get(task.mode, float(task.scale)),)
+    usual = USUAL_LEVEL.get(task.mode, float(task.scale))
     low, high = task.sigma_range
-    return tuple(level for level in NOISE_LEVELS if low <= level <= high) or ((low + high) / 2,)
+    if task.mode == "denoise":
+        low = max(low, task.dead_zone)
+        return tuple(level for level in NOISE_LEVELS if low < level <= high) or ((low + high) / 2,)
+    if task.mode == "deblur":
+        return (min(max(usual, low), high),)
+    if task.light is not None:
+        return (min(max(usual, task.light.gain_range[0]), task.light.gain_range[1]),)
+    return (usual,)
 
 
 def degraded_calls(task: RestoreSpec, frames: Sequence[Frame], levels: Sequence[float]) -> Calls:

@@ -16,7 +16,24 @@ ALWAYS_FLOAT = {("Resize", 1), ("Resize", 2)}
 """Inputs, by operation and place, that are float32 whatever the others are."""
 
 NEVER_HALF = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "TopK", "NonMaxSuppression", "If", "Loop", "Scan", "CumSum", "Range"}
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "TopK",
+        "NonMaxSuppression",
+        "If",
+        "Loop",
+        "Scan",
+        "CumSum",
+        "Range",
+        "Constant",
+        "ConstantOfShape",
+        "EyeLike",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
 )
 """Operations that engines take in float32 alone, or that hold graphs of their own."""
 
@@ -51,7 +68,7 @@ class _Editing:
         for place, value in enumerate(node.inputs):
             if value is not None and _is_float(value) and (node.op_type, place) not in ALWAYS_FLOAT:
                 node.replace_input_with(place, self._in_half(value))
-        if node.op_type == "Cast":
+        if node.op_type == "Cast" and _is_float(node.outputs[0]):
             node.attributes["to"] = ir.AttrInt64("to", int(self._half))
         for value in node.outputs:
             if _is_float(value):

@@ -20,18 +20,22 @@ Feed = Mapping[str, Array]
 
 
 def record_inputs(
-    bundle: Bundle, variant: Variant, frames: Sequence[Frame], asked: Callable[[int], Mapping[str, Any]]
+    bundle: Bundle,
+    variant: Variant,
+    frames: Sequence[Frame],
+    asked: Callable[[int], Mapping[str, Any]],
+    engine: str = "onnxruntime",
 ) -> dict[str, list[Feed]]:
     """The inputs of each stage of ``variant``, call by call, when its task is given ``frames``.
 
-    ``asked(i)`` are the arguments of the i-th call beside its frame. Runs on the CPU. Raises ``RequestError`` for what
-    the task refuses.
+    ``asked(i)`` are the arguments of the i-th call beside its frame. Runs on ``engine`` on the CPU. Raises
+    ``RequestError`` for what the task refuses.
     """
     feeds: dict[str, list[Feed]] = {stage: [] for stage in variant.graphs}
 
     def load(part: Variant, stage: str) -> Engine:
-        options = EngineOptions("cpu", None, False, part.engine_options.get("onnxruntime"))
-        return _Recorder(engines.load("onnxruntime", graph_of(bundle, part, stage), options), feeds[stage])
+        options = EngineOptions("cpu", None, False, part.engine_options.get(engine))
+        return _Recorder(engines.load(engine, graph_of(bundle, part, stage), options), feeds[stage])
 
     task: Task = task_of(bundle, [variant], load)
     entry = np.dtype(str(variant.parameters.get("entry", "uint8")))

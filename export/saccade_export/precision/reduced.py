@@ -23,6 +23,7 @@ from saccade_export.precision.recorded import Feed, record_inputs
 from saccade_export.user_frames import Frame
 
 WHOLE = "fp32"
+NEEDS_OPENVINO = "on CPUs OpenVINO alone computes it; run pip install 'saccade[openvino]'"
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO is told to compute in where the graph does not say it, by precision."""
 
@@ -70,7 +71,7 @@ class Reducer:
         """
         target = "gpu" if recipe.engine == "openvino" else recipe.target
         found = [each for each in self.bundle.manifest.variants if (each.precision, each.target) == (WHOLE, target)]
-        found = [each for each in found if each.parameters.get("form") != "stepwise"]
+        found = [each for each in found if each.parameters.get("form") != "stepwise" and each.engine is None]
         if not found:
             raise RequestError(
                 f"{self.bundle.path.name} has no variant in {WHOLE} for {target}; export the network again"

@@ -8,6 +8,7 @@ from typing import Any
 
 from saccade.bundle import Bundle
 from saccade.errors import CheckError
+from saccade.kinds import Check, ImageCheck
 from saccade.manifest import RULES
 from saccade.verify import verify
 from saccade_export.precision.adding import Made, open_made
@@ -18,6 +19,7 @@ MOST_UNMATCHED = 0.25
 LEAST_EQUAL = 0.8
 MOST_GREY_LEVELS = 64.0
 TWICE = 2.0
+SHOW_MORE = "export with --golden-from-images, so that these frames show what the detector is for"
 WAY_OUT = "saccade quantize finds what must stay in float32"
 
 
@@ -42,6 +44,8 @@ def _measured(bundle: Bundle, made: Made) -> dict[str, float]:
     if kind == "restore":
         checks = _checks(bundle, made, {"grey_levels": MOST_GREY_LEVELS})
         most = max(step.grey_levels for check in checks for step in check.steps)
+        if most > MOST_GREY_LEVELS:
+            raise CheckError(f"{made.variant.name} is {most} grey levels off PyTorch in a golden frame; {WAY_OUT}")
         return {"grey_levels": min(MOST_GREY_LEVELS, TWICE * most + 1)}
     return _of_boxes(bundle, made)
 
@@ -57,7 +61,7 @@ def _of_boxes(bundle: Bundle, made: Made) -> dict[str, float]:
         max(check.missing, check.extra) / max(check.boxes, 1) for check in _checks(bundle, made, tolerances)
     )
     if unmatched > MOST_UNMATCHED:
-        raise CheckError(f"{made.variant.name} misses or adds {unmatched:.0%} of a golden frame's boxes; {WAY_OUT}")
+        raise CheckError(f"{made.variant.name} misses or adds {unmatched:.0%} of a golden frame's boxes; {SHOW_MORE}")
     return {**tolerances, "unmatched": min(0.5, TWICE * unmatched)}
 
 
@@ -66,4 +70,11 @@ def _checks(bundle: Bundle, made: Made, tolerances: dict[str, float]) -> list[An
     held = replace(made.variant, tolerances=tolerances)
     asked = replace(bundle, manifest=replace(bundle.manifest, variants=(held,)))
     with open_made(bundle, [replace(made, variant=held)]) as task:
-        return list(verify(asked, task))
+        checks = list(verify(asked, task))
+    if not all(_is_finite(check) for check in checks):
+        raise CheckError(f"{made.variant.name} gives numbers that are not finite in a golden frame; {WAY_OUT}")
+    return checks
+
+
+def _is_finite(check: Check) -> bool:
+    return all(step.finite for step in check.steps) if isinstance(check, ImageCheck) else check.finite

@@ -19,6 +19,7 @@ from saccade.writers.files import output_errors
 from saccade_export.cli import METHODS, chosen_names
 
 if TYPE_CHECKING:
+    from saccade_export.quantize.scoring import Scorer
     from saccade_export.quantize.search import Findings
 
 PRECISIONS = ("int8", "bf16", "fp16")
@@ -84,7 +85,7 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
         options["rounds"],
         options["threads"],
     )
-    source = options["calibration"] or _calibration_source(opened, data, options["images"], options["split"])
+    source = options["calibration"] or _calibration_source(opened, scorer, data, options["images"], options["split"])
     calibration = read_calibration(source, least=options["least_images"], most=options["calibration_images"])
     reducer = Reducer(opened, *calls_for(opened.manifest.task, calibration.frames))
     findings = Search(reducer, scorer, settings, _say, _bar).run()
@@ -118,19 +119,19 @@ def _print_outcome(findings: Findings, written: Bundle | None, out: Path) -> Non
 
 def _refuse_reduced(bundle: Bundle) -> None:
     """Raise ``RequestError`` for a bundle that has been through this before."""
-    reduced = [variant.name for variant in bundle.manifest.variants if variant.precision != "fp32"]
+    reduced = [each.name for each in bundle.manifest.variants if each.precision != "fp32" or each.engine is not None]
     if reduced:
         raise RequestError(f"{bundle.path.name} holds {', '.join(reduced)} already; give the bundle as it was exported")
 
 
-def _calibration_source(bundle: Bundle, data: Path, images: Path | None, split: str) -> str:
+def _calibration_source(bundle: Bundle, scorer: Scorer, data: Path, images: Path | None, split: str) -> str:
     """Where frames of the kind that is scored lie: those that are not scored, if there are such."""
     if bundle.manifest.task.kind == "segment":
         train = data / "train" / "images"
         return str(train if train.is_dir() else data / split / "images")
-    if images is not None or not data.is_dir():
-        return str(images or data.parent)
-    return str(data / "images" if (data / "images").is_dir() else data)
+    if bundle.manifest.task.kind == "detect":
+        return str(images or scorer.folder)
+    return str(data)
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,8 @@ from saccade_export.quantize.search import Candidate, Findings, Settings
 
 COLORS = {"chosen": "#1a7f37", "within": "#57a773", "baseline": "#333333", "rejected": "#c0392b"}
 SHOWN_BLOCKS = 5
+FAR = 10
+"""Budgets that a loss may be away before the axis is bent to show it."""
 
 
 def table(findings: Findings, scorer: Scorer, settings: Settings) -> list[str]:
@@ -85,8 +87,8 @@ def plot(findings: Findings, scorer: Scorer, settings: Settings, path: Path) -> 
     )  # fmt: skip
     axes.axvline(settings.budget, color="#c0392b", linestyle="--", linewidth=1, label=f"budget, {settings.budget:g}")
     axes.axhline(1.0, color="#333333", linestyle=":", linewidth=1)
-    if max((each.lost for each in timed), default=0.0) > 10 * settings.budget:
-        axes.set_xscale("symlog", linthresh=settings.budget)
+    if max((each.lost for each in timed), default=0.0) > FAR * max(settings.budget, scorer.budget):
+        axes.set_xscale("symlog", linthresh=max(settings.budget, scorer.budget))
     axes.set_xlabel(f"lost, {scorer.unit} ({scorer.images} images)")
     axes.set_ylabel("times as fast as float32 (ends: slowest and fastest round)")
     axes.legend(fontsize=8)

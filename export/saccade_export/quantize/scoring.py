@@ -29,6 +29,8 @@ FEW_CLEAN = 6
 """Likewise for restorers: a mean over images varies less there, and each is restored at several levels."""
 
 TIMED = 4
+EQUAL_DB = 100.0
+"""What the PSNR of equal images counts as in a mean."""
 
 
 class Scorer(Protocol):
@@ -50,6 +52,11 @@ class Scorer(Protocol):
 
     @property
     def images(self) -> int: ...
+
+    @property
+    def folder(self) -> Path:
+        """Where the images lie."""
+        ...
 
 
 def scorer_of(manifest: Manifest, data: Path, images: Path | None, split: str, limit: int | None) -> Scorer:
@@ -83,6 +90,10 @@ class SegmentScorer:
     def images(self) -> int:
         return len(self.maps)
 
+    @property
+    def folder(self) -> Path:
+        return self.maps[0].image.parent
+
 
 @dataclass(frozen=True)
 class DetectScorer:
@@ -105,6 +116,10 @@ class DetectScorer:
     def images(self) -> int:
         return len(self.boxes)
 
+    @property
+    def folder(self) -> Path:
+        return self.boxes.images[0].path.parent
+
 
 @dataclass(frozen=True)
 class RestoreScorer:
@@ -124,7 +139,7 @@ class RestoreScorer:
                 frame, asked = degraded.entering("uint8"), asked_of(self.spec, level, degraded)
                 for steps in task.steps:
                     shown = as_shown(task(frame, steps=steps, **asked).image)
-                    found.setdefault(f"psnr_{level:g}_n{steps}", []).append(psnr(shown, degraded.clean))
+                    found.setdefault(f"psnr_{level:g}_n{steps}", []).append(min(psnr(shown, degraded.clean), EQUAL_DB))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
     def timed(self) -> Calls:
@@ -135,6 +150,10 @@ class RestoreScorer:
     @property
     def images(self) -> int:
         return len(self.paths)
+
+    @property
+    def folder(self) -> Path:
+        return self.paths[0].parent
 
 
 def lost(before: Mapping[str, float], after: Mapping[str, float]) -> float:

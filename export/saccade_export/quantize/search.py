@@ -11,12 +11,12 @@ from typing import Any
 import onnx_ir as ir
 
 from saccade import engines
-from saccade.errors import CheckError, EngineError
+from saccade.errors import CheckError, DeviceError, EngineError
 from saccade.spec import Variant
 from saccade_export.precision.adding import Made, open_made
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.histograms import METHODS
-from saccade_export.precision.reduced import HINTS, WHOLE, Recipe, Reducer
+from saccade_export.precision.reduced import NEEDS_OPENVINO, WHOLE, Recipe, Reducer
 from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize.profile import Profile, profile
 from saccade_export.quantize.scoring import Scorer, check_scores, lost
@@ -101,9 +101,11 @@ class Search:
         self.say(f"scoring {self._base.name} on {self.scorer.images} images")
         check_scores(self._before)
         self._keep(Candidate(self._base.name, Recipe(WHOLE), self._before, 0.0, verdict="baseline"))
-        for precision in (WHOLE, *self.settings.precisions):
-            if "openvino" in engines.installed() and precision in HINTS and precision != "int8":
+        if "openvino" in engines.installed():
+            for precision in [name for name in (WHOLE, *self.settings.precisions) if name in (WHOLE, "bf16")]:
                 self._try(Recipe(precision, engine="openvino"))
+        elif "bf16" in self.settings.precisions:
+            self.say(f"bf16 is not tried: {NEEDS_OPENVINO}")
         if "int8" in self.settings.precisions:
             self._try_int8()
         timed = [each for each in self._tried.values() if each.recipe.target == "cpu" and self._is_timed(each)]
@@ -134,11 +136,15 @@ class Search:
 
     @cached_property
     def _before_on_few(self) -> dict[str, float]:
-        return self._score([Made(self._base, {})], few=True)
+        scores = self._score([Made(self._base, {})], few=True)
+        check_scores(scores)
+        return scores
 
     def _try_int8(self) -> None:
         plain = Recipe("int8", method=self._best_method())
         found = self._try(plain)
+        if not found.scores:
+            return
         self._explain(plain)
         mixed = plain if found.lost <= self.settings.budget else self._mixed(plain)
         if "openvino" not in engines.installed():
@@ -153,8 +159,11 @@ class Search:
         losses: dict[str, float] = {}
         with self.bar("calibrating by each method", len(self.settings.methods)) as progress:
             for method in self.settings.methods:
-                scores = self._score([self._made(Recipe("int8", method=method))], few=True)
-                losses[method] = lost(self._before_on_few, scores)
+                try:
+                    scores = self._score([self._made(Recipe("int8", method=method))], few=True)
+                    losses[method] = lost(self._before_on_few, scores)
+                except EngineError:  # which is told when the best of them is tried on all images
+                    losses[method] = float("inf")
                 progress()
         shown = ", ".join(f"{method} {loss:+.2f}" for method, loss in losses.items())
         best = min(losses, key=lambda method: losses[method])
@@ -218,14 +227,16 @@ class Search:
 
     def _for_gpu(self, recipe: Recipe) -> list[Made]:
         found = self._try(recipe)
-        if found.lost > self.settings.budget and recipe.precision == "int8":
-            self._keep(replace(found, verdict="rejected", reason=self._sentence(found)))
+        if found.scores and found.lost > self.settings.budget and recipe.precision == "int8":
             mixed = self._mixed(recipe)
-            for each in [each for each in self._tried.values() if not each.verdict and each.recipe != mixed]:
-                self._keep(replace(each, verdict="rejected", reason=self._sentence(each)))
             found = next((each for each in self._tried.values() if each.recipe == mixed), found)
+        for each in [each for each in self._tried.values() if not each.verdict and each != found]:
+            if each.lost <= self.settings.budget:
+                self._keep(replace(each, verdict="within", reason="within the budget, but with more in float32"))
+            else:
+                self._keep(replace(each, verdict="rejected", reason=self._sentence(each)))
         if found.lost > self.settings.budget:
-            self._keep(replace(found, verdict="rejected", reason=self._sentence(found)))
+            self._keep(replace(found, verdict="rejected", reason=found.reason or self._sentence(found)))
             return []
         return self._completed(found, "added")
 
@@ -249,7 +260,7 @@ class Search:
         except CheckError as error:
             self._keep(replace(candidate, verdict="rejected", reason=str(error)))
             return []
-        untimed = "" if candidate.timing else "; nobody timed it: there is no GPU here"
+        untimed = "" if candidate.timing else "; not timed: this is done on CPUs alone"
         self._keep(
             replace(candidate, verdict=verdict, reason=f"{0.0 - round(loss, 2):+.2f} {self.scorer.unit}{untimed}")
         )
@@ -263,7 +274,7 @@ class Search:
         try:
             scores = self._score([self._made(recipe)])
             found = Candidate(name, recipe, scores, lost(self._before, scores), kept_blocks=kept)
-        except EngineError as error:
+        except (EngineError, DeviceError) as error:
             found = Candidate(name, recipe, {}, float("inf"), verdict="rejected", reason=str(error))
         self.say(f"{name}: {', '.join(f'{score} {value:.2f}' for score, value in found.scores.items())}")
         return self._keep(found)

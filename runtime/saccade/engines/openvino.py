@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -43,14 +44,16 @@ class OpenVinoEngine:
         if self._request is None:
             raise EngineError("the engine is closed; open the bundle again")
         tensors, arrays = self._buffers.get(inputs, outputs)
-        self._given = {name: _shared(self._writable(name, array)) for name, array in inputs.items()}
+        if self._pending is not None:
+            raise EngineError("submit was called twice without wait")
         try:
-            for name, tensor in {**self._given, **tensors}.items():
+            given = {name: _shared(self._writable(name, array)) for name, array in inputs.items()}
+            for name, tensor in {**given, **tensors}.items():
                 self._request.set_tensor(name, tensor)
             self._request.start_async()
         except Exception as error:  # the library raises RuntimeError and kinds of its own
             raise EngineError(f"openvino cannot run: {first_line(error)}") from error
-        self._pending = arrays
+        self._given, self._pending = given, arrays
 
     def wait(self) -> Mapping[str, Array]:
         if self._pending is None:
@@ -75,8 +78,9 @@ class OpenVinoEngine:
         return other
 
     def close(self) -> None:
-        if self._pending is not None:  # nothing may be freed that is still written to
-            self.wait()
+        if self._pending is not None:
+            with suppress(EngineError):  # nothing may be freed that is still written to
+                self.wait()
         self._buffers.clear()
         self._given = {}
         self._request = self._compiled = None

@@ -69,6 +69,13 @@ class TestSides:
         assert read_side(f"{folder}/x.saccade").engine == "onnxruntime"
         assert read_side(f"{folder}/x.saccade:int8-cpu@openvino").engine == "openvino"
 
+    def test_names_may_have_an_at_and_folders_a_colon(self, several: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "old.saccade:new"
+        folder.mkdir()
+        (folder / "road@2.saccade").write_bytes(several.read_bytes())
+        assert read_side(f"{folder}/road@2.saccade:int8-cpu").variant.name == "int8-cpu"
+        assert read_side(f"{tmp_path}/old.saccade:new/road@2.saccade:fp32-gpu@openvino").engine == "openvino"
+
     def test_what_is_not_there_is_named(self, several: Path) -> None:
         with pytest.raises(RequestError, match=r"'int4' was asked for, but several.saccade holds fp32-cpu"):
             read_side(f"{several}:int4")
@@ -100,8 +107,8 @@ class TestBisect:
         one, other = read_side(f"{several}:fp32-cpu@onnxruntime"), read_side(f"{several}:fp32-cpu@openvino")
         found = bisect(one, other, feeds_of(one, other), usual_tolerance(one, other))
         assert found.parts is None
-        assert len(found.probes) == 1
-        assert 0 <= found.probes[0].difference < 1e-4
+        assert 1 <= len(found.probes) < 5
+        assert all(0 <= probe.difference < 1e-4 for probe in found.probes)
 
     @pytest.mark.parametrize(("variant", "allowed"), [("fp16-gpu", 0.01), ("int8-cpu", 0.15)])
     def test_less_precision_agrees_as_far_as_it_can(self, several: Path, variant: str, allowed: float) -> None:
@@ -117,6 +124,39 @@ class TestBisect:
         found = bisect(cpu, gpu, feeds_of(cpu, gpu), 1e-3)
         assert found.parts is None
         assert "scores_at_frame" not in [probe.tensor for probe in found.probes]
+
+    def test_boxes_that_part_behind_the_network_are_found(self, tiny_detector_bundle: Path, tmp_path: Path) -> None:
+        bundle = saccade.open_bundle(tiny_detector_bundle)
+        base = bundle.variant("fp32-cpu")
+        model = model_of(bundle, base)
+        (shift,) = (node for node in model.graph if node.outputs[0].name == "box_not_below")
+        value = shift.inputs[0]
+        off = ir.node("Add", [value, ir.val("off", const_value=ir.tensor(np.float32(30), name="off"))], name="shifted")
+        model.graph.register_initializer(off.inputs[1])
+        off.outputs[0].name = "shifted"
+        model.graph.insert_before(shift, off)
+        shift.replace_input_with(0, off.outputs[0])
+        made = Made(replace(base, name="shifted-cpu"), {"main": ir.to_proto(model).SerializeToString()})
+        path = tmp_path / "boxes.saccade"
+        seal(*with_variants(bundle, [], [made]), path)
+        whole, shifted = read_side(f"{path}:fp32-cpu"), read_side(f"{path}:shifted-cpu")
+        found = bisect(whole, shifted, feeds_of(whole, shifted), 1e-3)
+        assert found.parts is not None
+        assert found.parts.tensor == "box_not_below"
+        assert found.agrees is not None
+
+    def test_graphs_in_bfloat16_are_looked_into(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        reducer = Reducer(saccade.open_bundle(tiny_bundle), street(4), lambda _: {})
+        recipe = Recipe("bf16", "gpu")
+        made = with_tolerances(reducer.bundle, [reducer.make(recipe, reducer.bases(recipe)[0])])
+        path = tmp_path / "bf16.saccade"
+        seal(*with_variants(reducer.bundle, [], made), path)
+        whole, half = read_side(f"{path}:fp32-gpu"), read_side(f"{path}:bf16-gpu")
+        assert half.engine == "openvino"
+        feeds = [record_inputs(s.bundle, s.variant, street(1), lambda _: {}, s.engine)["main"] for s in (whole, half)]
+        found = bisect(whole, half, (feeds[0], feeds[1]), usual_tolerance(whole, half))
+        assert found.parts is None
+        assert max(probe.difference for probe in found.probes) > 1e-4
 
 
 class TestCommand:
@@ -153,7 +193,7 @@ class TestCommand:
         images = call(capfd, "compare", one, f"{tiny_restorer_bundle}:fp32-gpu-n1@openvino", "--bisect")
         assert images.code == 0
         assert "grey levels apart at most (at most 1)" in images.out
-        assert "they do not part" in images.out
+        assert "the tensors do not part" in images.out
         other = call(capfd, "compare", one, four)
         assert other.code == 2
         assert "compare two alike" in other.err

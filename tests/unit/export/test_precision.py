@@ -123,6 +123,25 @@ class TestHalf:
         off = np.abs(stored.astype(np.float32) - weights)
         assert 0 < off.max() <= np.abs(weights).max() / 2**8
 
+    def test_casts_to_whole_numbers_stay(self) -> None:
+        """Given 1.7 cut to 1 between two layers, half gives 1 too."""
+        weight = ir.tensor(np.ones((1, 1, 1, 1), np.float32), name="weight")
+        given = ir.val("given", dtype=ir.DataType.FLOAT, shape=[1, 1, 2, 2])
+        stored = ir.val("weight", const_value=weight, dtype=ir.DataType.FLOAT, shape=[1, 1, 1, 1])
+        first = ir.node("Conv", [given, stored], name="first")
+        cut = ir.node("Cast", [first.outputs[0]], attributes={"to": int(ir.DataType.INT32)}, name="cut")
+        back = ir.node("Cast", [cut.outputs[0]], attributes={"to": int(ir.DataType.FLOAT)}, name="back")
+        last = ir.node("Conv", [back.outputs[0], stored], name="last")
+        for node in (first, cut, back, last):
+            node.outputs[0].name = f"{node.name}_out"
+        last.outputs[0].dtype, last.outputs[0].shape = ir.DataType.FLOAT, ir.Shape([1, 1, 2, 2])
+        edges, settings = ([given], [last.outputs[0]]), {"initializers": [stored], "opset_imports": {"": 18}}
+        graph = ir.Graph(*edges, nodes=[first, cut, back, last], name="cut", **settings)
+        model = ir.Model(graph, ir_version=10)
+        assert len(to_half(model, "fp16")) == 4
+        found = run(model, {"given": np.full((1, 1, 2, 2), 1.7, np.float32)})["last_out"]
+        assert found.tolist() == [[[[1, 1], [1, 1]]]]
+
     def test_a_graph_without_weights_stays_as_it_is(self, tiny_restorer_bundle: Path) -> None:
         bundle = saccade.open_bundle(tiny_restorer_bundle)
         model = model_of(bundle, bundle.variant("fp32-cpu-stepwise"), "prepare")

@@ -20,7 +20,7 @@ from saccade.errors import CheckError, RequestError
 from saccade.opening import open_task
 from saccade.verify import verify
 from saccade_export.precision.adding import Made, open_made, with_variants
-from saccade_export.precision.calls import calls_for
+from saccade_export.precision.calls import calls_for, levels_of
 from saccade_export.precision.reduced import Recipe, Reducer
 from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize import search as searching
@@ -191,6 +191,18 @@ class TestTolerances:
         (held,) = with_tolerances(images.bundle, [made_of(images, INT8)])
         assert 1 <= held.variant.tolerances["grey_levels"] < 64
 
+    def test_a_broken_restorer_is_refused(self, tiny_restorer_bundle: Path) -> None:
+        images = Reducer(saccade.open_bundle(tiny_restorer_bundle), street(8), lambda _: {"sigma": 25.0})
+        made = made_of(images, INT8)
+        model = ir.from_proto(onnx.load_model_from_string(made.graphs["main"]))
+        for node in model.graph:
+            if node.op_type == "QuantizeLinear":
+                scale = node.inputs[1]
+                scale.const_value = ir.tensor(scale.const_value.numpy() * np.float32(1e4), name=scale.name)
+        broken = Made(made.variant, {"main": ir.to_proto(model).SerializeToString()})
+        with pytest.raises(CheckError, match=r"grey levels off PyTorch|not finite"):
+            with_tolerances(images.bundle, [broken])
+
     def test_a_variant_that_says_something_else_is_refused(self, reducer: Reducer) -> None:
         made = made_of(reducer, INT8)
         broken = Made(made.variant, {"main": shuffled(reducer.bundle, made)})
@@ -216,6 +228,34 @@ def shuffled(bundle: saccade.Bundle, made: Made) -> bytes:
     np.random.default_rng(0).shuffle(values.reshape(-1))
     stored.const_value = ir.tensor(values, dtype=stored.const_value.dtype, name=stored.name)
     return ir.to_proto(model).SerializeToString()
+
+
+class TestCalls:
+    @pytest.mark.parametrize(
+        ("mode", "sigma_range", "dead_zone", "levels"),
+        [
+            ("denoise", (0.0, 60.0), 3.0, (15.0, 25.0, 50.0)),
+            ("denoise", (0.0, 20.0), 3.0, (15.0,)),
+            ("denoise", (0.0, 9.0), 3.0, (6.0,)),
+            ("deblur", (1.0, 2.2), 0.0, (1.6,)),
+            ("deblur", (2.0, 3.0), 0.0, (2.0,)),
+        ],
+    )
+    def test_levels_are_such_as_the_restorer_takes(
+        self,
+        tiny_restorer_bundle: Path,
+        mode: Any,
+        sigma_range: tuple[float, float],
+        dead_zone: float,
+        levels: tuple[float, ...],
+    ) -> None:
+        spec = saccade.open_bundle(tiny_restorer_bundle).manifest.task
+        asked = replace(spec, mode=mode, sigma_range=sigma_range, dead_zone=dead_zone)
+        assert levels_of(asked) == levels
+        frames, arguments = calls_for(asked, street(5))
+        low, high = sigma_range
+        told = [arguments(index)["sigma"] for index in range(len(frames))]
+        assert all(max(low, dead_zone) <= sigma <= high for sigma in told)
 
 
 class TestScoring:
@@ -386,6 +426,17 @@ class TestSearch:
         assert found.chosen.kept_blocks == (found.sensitivities[0].block.name,)
         assert found.chosen.lost <= budget
 
+    def test_what_this_cpu_cannot_compute_is_told_and_the_search_goes_on(
+        self, reducer: Reducer, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("saccade.engines.openvino.CAPABILITIES", {"bf16": "NO_CPU_HAS_IT"})
+        settings = Settings(100.0, ("int8", "bf16"), ("minmax",))
+        found = self.found(reducer, scorer, monkeypatch, {"int8-cpu minmax": 1.5}, settings)
+        assert found.chosen is not None
+        (refused,) = [each for each in found.candidates if each.name == "bf16-openvino"]
+        assert (refused.verdict, refused.timing) == ("rejected", None)
+        assert "this CPU does not compute in bf16" in refused.reason
+
     def test_a_gain_within_the_noise_is_none(
         self, reducer: Reducer, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -403,7 +454,7 @@ class TestSearch:
         assert [made.variant.name for made in found.last] == ["fp16-gpu", "int8-gpu"]
         added = [each for each in found.candidates if each.verdict == "added"]
         assert [each.timing for each in added] == [None, None]
-        assert all("nobody timed it" in each.reason for each in added)
+        assert all("not timed" in each.reason for each in added)
         assert all("miou" in made.variant.metrics and "speedup" not in made.variant.metrics for made in found.last)
 
 
