@@ -16,6 +16,7 @@ from saccade import scenes
 from saccade_export.capture import ChosenOutputs, capture
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.half import to_half
+from saccade_export.precision.histograms import measure
 from saccade_export.precision.int8 import to_int8
 from saccade_export.precision.recorded import record_inputs
 from saccade_export.support.check import check
@@ -76,7 +77,8 @@ def test_8_bits(oracle: Oracle, name: str) -> None:
     variant = bundle.variant(BUNDLES[name])
     feeds = record_inputs(bundle, variant, noisy, lambda _: {})["main"]
     model = model_of(bundle, variant)
-    for_gpu, for_cpu = (to_int8(model, feeds, target)[0] for target in ("gpu", "cpu"))
+    ranges = measure(model, feeds).ranges("minmax")
+    for_gpu, for_cpu = (to_int8(model, ranges, target)[0] for target in ("gpu", "cpu"))
     assert assert_agreed(oracle, for_gpu) == "supported"
     assert check(for_gpu, parse_target("tensorrt")).verdict == "supported"
     assert assert_agreed(oracle, for_cpu) == "refused"

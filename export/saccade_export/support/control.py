@@ -10,7 +10,11 @@ from saccade_export.support.findings import Fault, Rule, rule
 from saccade_export.support.seen import Seen, shape_of, sources
 from saccade_export.support.targets import Target
 
-RESHAPING = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "DepthToSpace", "SpaceToDepth"})
+RESHAPING = frozenset(
+    {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "DepthToSpace", "SpaceToDepth", "Softmax", "LogSoftmax", "Hardmax"}
+)
+"""Operations that are built with a reshaping; the last three before opset 13 flatten all axes into two."""
+
 ONE_AXIS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
 """Windows that move along one axis are built as those along two, reshaped before and after."""
 
