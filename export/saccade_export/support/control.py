@@ -51,11 +51,14 @@ def _made_outside(value: ir.Value, graph: ir.Graph | None) -> bool:
 
 
 def _is_reshaped(value: ir.Value) -> bool:
+    """Whether a value is built with a reshaping: by an operation that is one, or that changes the number of axes."""
     node, shape = value.producer(), shape_of(value)
     if node is None:
         return False
+    before = shape_of(node.inputs[0]) if node.inputs else None
+    changes_rank = shape is not None and before is not None and len(shape) != len(before)
     of_one_axis = node.op_type in ONE_AXIS and shape is not None and len(shape) == 3
-    return of_one_axis or node.op_type in RESHAPING
+    return of_one_axis or changes_rank or node.op_type in RESHAPING
 
 
 def recurrences(seen: Seen, _: Target) -> Iterator[Fault]:
