@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HEADS = ("yolox", "yolox-one-to-one", "yolov5", "yolov8", "yolov10", "xyxy+scores", "detr")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 METHODS = ("minmax", "entropy", "percentile", "mse")
+CALIBRATION_IMAGES = 64
+"""Frames that values are measured on, unless more are asked for."""
+
 RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
@@ -171,8 +174,8 @@ def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], meth
 
     more = [precision for precision in precisions if precision != "fp32"]
     if not more:
-        return export_bundle(request, out, _say)
-    from saccade_export.precision.calibration import MOST_IMAGES, read_calibration
+        return export_bundle(request, out, say)
+    from saccade_export.precision.calibration import read_calibration
     from saccade_export.precision.exporting import add_precisions
     from saccade_export.precision.reduced import NEEDS_OPENVINO
     from saccade_export.prove import scene_frames
@@ -184,19 +187,20 @@ def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], meth
     if "int8" in more:
         if request.images is None:
             raise RequestError("--precision int8 needs --images: the frames that ranges of 8 bits are measured on")
-        calibration = read_calibration(request.images, most=MOST_IMAGES // 4)
+        calibration = read_calibration(request.images, most=CALIBRATION_IMAGES)
         frames, provenance["calibration"] = list(calibration.frames), calibration.sentence
     elif request.images is not None:
-        frames = [frame for _, frame in spread_frames(request.images, MOST_IMAGES // 4)]
+        frames = [frame for _, frame in spread_frames(request.images, CALIBRATION_IMAGES)]
     else:
         frames = scene_frames()
     with TemporaryDirectory(prefix="saccade-export-") as folder:
-        report = export_bundle(request, Path(folder) / out.name, _say)
-        written = add_precisions(report.bundle, more, method, frames, provenance, out, _say)
+        report = export_bundle(request, Path(folder) / out.name, say)
+        written = add_precisions(report.bundle, more, method, frames, provenance, out, say)
     return replace(report, bundle=written)
 
 
-def _say(step: str) -> None:
+def say(step: str) -> None:
+    """Tell on standard error what is being done."""
     click.echo(f"· {step}", err=True)
 
 

@@ -22,10 +22,9 @@ from saccade_export.prove import Case, Proof, prove, scene_frames
 from saccade_export.seal import seal
 from saccade_export.source import NetworkRequest
 from saccade_export.user_frames import spread_frames
-from saccade_export.weights import LOCATION, WeightStore
+from saccade_export.weights import WEIGHTS, WeightStore
 
 MAX_PROOF_IMAGES = 30
-WEIGHTS = f"graphs/{LOCATION}"
 RECORDED_PACKAGES = ("saccade", "torch", "onnx", "onnxscript")
 
 

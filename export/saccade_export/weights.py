@@ -10,6 +10,9 @@ import onnx_ir as ir
 from saccade.bundle import ALIGNMENT
 
 LOCATION = "weights.bin"
+WEIGHTS = f"graphs/{LOCATION}"
+"""The member of a bundle that is this file."""
+
 INLINE_BYTES = 1024
 """Smaller tensors stay in the graph: shapes and axes must be there for shape inference."""
 

@@ -15,9 +15,8 @@ from saccade.opening import graph_of, task_of
 from saccade.spec import Manifest, Variant
 from saccade.tasks import Task
 from saccade_export.precision.graphs import external_tensors
-from saccade_export.weights import LOCATION, WeightStore
+from saccade_export.weights import WEIGHTS, WeightStore
 
-WEIGHTS = f"graphs/{LOCATION}"
 ON_CPUS = ("onnxruntime", "openvino")
 
 

@@ -16,14 +16,14 @@ from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, FiniteRange, json_option
 from saccade.errors import RequestError
 from saccade.writers.files import output_errors
-from saccade_export.cli import METHODS, chosen_names
+from saccade_export.cli import CALIBRATION_IMAGES, METHODS, chosen_names, say
 
 if TYPE_CHECKING:
     from saccade_export.quantize.scoring import Scorer
     from saccade_export.quantize.search import Findings
 
 PRECISIONS = ("int8", "bf16", "fp16")
-CALIBRATION_IMAGES, LEAST_CALIBRATION_IMAGES = 64, 32
+LEAST_CALIBRATION_IMAGES = 32
 
 
 @click.command(short_help="Find the fastest variant here within an accuracy budget, and add it to a bundle.")
@@ -88,7 +88,7 @@ def quantize(bundle: Path, data: Path, out: Path, report: Path | None, as_json: 
     source = options["calibration"] or _calibration_source(opened, scorer, data, options["images"], options["split"])
     calibration = read_calibration(source, least=options["least_images"], most=options["calibration_images"])
     reducer = Reducer(opened, *calls_for(opened.manifest.task, calibration.frames))
-    findings = Search(reducer, scorer, settings, _say, _bar).run()
+    findings = Search(reducer, scorer, settings, say, _bar).run()
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         found = {**content(findings, scorer, settings), "calibration_sha256": calibration.sha256}
@@ -132,10 +132,6 @@ def _calibration_source(bundle: Bundle, scorer: Scorer, data: Path, images: Path
     if bundle.manifest.task.kind == "detect":
         return str(images or scorer.folder)
     return str(data)
-
-
-def _say(text: str) -> None:
-    click.echo(f"· {text}", err=True)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def plot(findings: Findings, scorer: Scorer, settings: Settings, path: Path) -> 
     front = front_of(timed)
     axes.plot(
         [each.lost for each in front],
-        [each.timing.speedup for each in front if each.timing],
+        [each.speedup for each in front],
         color="#888888", linewidth=1, drawstyle="steps-post", label="nothing else is faster and loses less",
     )  # fmt: skip
     axes.axvline(settings.budget, color="#c0392b", linestyle="--", linewidth=1, label=f"budget, {settings.budget:g}")
@@ -99,14 +99,10 @@ def plot(findings: Findings, scorer: Scorer, settings: Settings, path: Path) -> 
 def front_of(candidates: list[Candidate]) -> list[Candidate]:
     """Those that no other beats in both speed and loss, from the least loss on."""
     front: list[Candidate] = []
-    for each in sorted(candidates, key=lambda each: (each.lost, -_speed(each))):
-        if not front or _speed(each) > _speed(front[-1]):
+    for each in sorted(candidates, key=lambda each: (each.lost, -each.speedup)):
+        if not front or each.speedup > front[-1].speedup:
             front.append(each)
     return front
-
-
-def _speed(candidate: Candidate) -> float:
-    return 0.0 if candidate.timing is None else candidate.timing.speedup
 
 
 def _row(each: Candidate) -> tuple[str, ...]:

@@ -59,6 +59,11 @@ class Candidate:
     reason: str = ""
     kept_blocks: tuple[str, ...] = ()
 
+    @property
+    def speedup(self) -> float:
+        """How many times as fast as float32 it is, 0 where it was not timed."""
+        return 0.0 if self.timing is None else self.timing.speedup
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -204,8 +209,8 @@ class Search:
         """The fastest within the budget, in all its numbers of steps; every other candidate is told why not."""
         least, chosen = max(LEAST_GAIN, noise.highest), []
         timed = [each for each in self._tried.values() if each.timing is not None and each.verdict != "baseline"]
-        for each in sorted(timed, key=lambda each: -_speedup(each)):
-            if each.lost > self.settings.budget or _speedup(each) < least:
+        for each in sorted(timed, key=lambda each: -each.speedup):
+            if each.lost > self.settings.budget or each.speedup < least:
                 self._keep(replace(each, verdict="rejected", reason=self._sentence(each)))
             elif chosen:
                 self._keep(replace(each, verdict="within", reason="within the budget, but not the fastest"))
@@ -297,8 +302,8 @@ class Search:
 
     def _sentence(self, candidate: Candidate) -> str:
         """Why a candidate is not worth it here."""
-        if candidate.lost <= self.settings.budget and _speedup(candidate) > 1:
-            return f"{_speedup(candidate):.2f} times as fast is what this machine's noise alone may give"
+        if candidate.lost <= self.settings.budget and candidate.speedup > 1:
+            return f"{candidate.speedup:.2f} times as fast is what this machine's noise alone may give"
         parts: list[str] = []
         if candidate.timing is not None:
             before = self._tried[self._base.name].timing
@@ -332,10 +337,6 @@ def _metrics(candidate: Candidate) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
-def _speedup(candidate: Candidate) -> float:
-    return 0.0 if candidate.timing is None else candidate.timing.speedup
-
-
 def _order(candidate: Candidate) -> tuple[int, float]:
     places = ("chosen", "within", "baseline", "added", "rejected")
-    return places.index(candidate.verdict or "rejected"), -_speedup(candidate)
+    return places.index(candidate.verdict or "rejected"), -candidate.speedup
