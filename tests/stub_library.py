@@ -1,29 +1,32 @@
-"""Shared libraries that hold nothing but functions that return 0, written byte by byte: no compiler is needed.
+"""Shared libraries that hold nothing but functions that return one number, written byte by byte: without a compiler.
 
-They let NVIDIA's Python bindings be imported where their library is not, so that names and signatures can be read.
+They let what needs NVIDIA's libraries be loaded where those are not, so that names, signatures and options can be read.
 """
 
 from __future__ import annotations
 
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PAGE = 0x10000
 MACHINES = {
-    "x86_64": (62, b"\x31\xc0\xc3"),  # xor eax, eax; ret
-    "aarch64": (183, b"\x00\x00\x80\xd2\xc0\x03\x5f\xd6"),  # mov x0, #0; ret
+    "x86_64": (62, lambda number: b"\xb8" + struct.pack("<I", number) + b"\xc3"),  # mov eax, number; ret
+    "aarch64": (183, lambda number: struct.pack("<II", 0xD2800000 | number << 5, 0xD65F03C0)),  # mov x0, #number; ret
 }
-"""ELF's number of each machine, and code that returns 0."""
+"""ELF's number of each machine, and code that returns a number below 65,536."""
 
 _HEADER, _SEGMENT, _SYMBOL = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ"), struct.Struct("<IBBHQQ")
+_SECTION, _DYNAMIC = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<qQ")
+_DYNAMIC_SECTION, _DYNAMIC_SYMBOLS, _NEEDED = 6, 11, 1
 _END, _STRINGS, _SYMBOLS, _STRINGS_SIZE, _SYMBOL_SIZE, _NAME, _HASH = 0, 5, 6, 10, 11, 14, 4
 
 
-def write_stub_library(path: Path, symbols: Sequence[str]) -> None:
-    """Write an ELF library called as its file, whose ``symbols`` are functions that return 0."""
-    machine, code = MACHINES[platform.machine()]
+def write_stub_library(path: Path, symbols: Sequence[str], answer: int = 0) -> None:
+    """Write an ELF library called as its file, whose ``symbols`` are functions that return ``answer``."""
+    machine, returning = MACHINES[platform.machine()]
+    code = returning(answer)
     names = b"\0" + b"".join(name.encode() + b"\0" for name in (*symbols, path.name))
     offsets = [names.index(b"\0" + name.encode() + b"\0") + 1 for name in (*symbols, path.name)]
     count = len(symbols) + 1
@@ -50,7 +53,7 @@ def write_stub_library(path: Path, symbols: Sequence[str]) -> None:
         (_SYMBOL_SIZE, _SYMBOL.size),
         (_END, 0),
     ]
-    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    dynamic = b"".join(_DYNAMIC.pack(*entry) for entry in entries)
 
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = _HEADER.pack(ident, 3, machine, 1, 0, _HEADER.size, 0, 0, _HEADER.size, _SEGMENT.size, 3, 64, 0, 0)
@@ -58,3 +61,23 @@ def write_stub_library(path: Path, symbols: Sequence[str]) -> None:
     for kind, alignment in ((1, PAGE), (2, 8)):
         segments += _SEGMENT.pack(kind, 6, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), alignment)
     path.write_bytes((header + segments + body).ljust(dynamic_at, b"\0") + dynamic)
+
+
+def needs_of(path: Path) -> tuple[list[str], list[str]]:
+    """The libraries that an ELF library is linked to, and the symbols that it takes from them."""
+    data = path.read_bytes()
+    header = _HEADER.unpack_from(data)
+    sections = [_SECTION.unpack_from(data, header[6] + index * header[11]) for index in range(header[12])]
+
+    def entries(kind: int, layout: struct.Struct) -> Iterator[tuple[tuple[int, ...], int]]:
+        for _, found, _, _, offset, size, link, *_ in sections:
+            if found == kind:
+                for at in range(offset, offset + size, layout.size):
+                    yield layout.unpack_from(data, at), sections[link][4]
+
+    def text(at: int) -> str:
+        return data[at : data.index(b"\0", at)].decode()
+
+    libraries = [text(names + value) for (tag, value), names in entries(_DYNAMIC_SECTION, _DYNAMIC) if tag == _NEEDED]
+    symbols = [text(names + symbol[0]) for symbol, names in entries(_DYNAMIC_SYMBOLS, _SYMBOL) if symbol[3] == 0]
+    return libraries, [name for name in symbols if name]

@@ -30,7 +30,7 @@ def open_task(
 ) -> Task:
     """Verify the bundle at ``path`` and open it on this machine.
 
-    ``engine``: "auto", "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx". ``device``: "auto", "cpu" or "cuda";
+    ``engine``: "auto" or one of ``saccade.engines.ENGINES``. ``device``: "auto", "cpu" or "cuda";
     what is asked for is used or refused. An engine that has to be built is built as ``saccade build`` was last asked
     to, and kept. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``:
     what the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
@@ -124,4 +124,4 @@ def graph_of(bundle: Bundle, variant: Variant, stage: str = "main") -> Graph:
     """One stage's graph of a variant, with its weights under the locations that the graph uses: their file names."""
     member = variant.graphs[stage]
     weights = {name.rpartition("/")[2]: bundle.member(name) for name in variant.weights}
-    return Graph(member.rpartition("/")[2], bundle.member(member), weights, variant.opset)
+    return Graph(member.rpartition("/")[2], bundle.member(member), weights, variant.opset, variant.precision)

@@ -19,7 +19,16 @@ from saccade.cli import COMMANDS
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(saccade.__file__).parent
 LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cv2", "PIL", "av")
-NEEDS_ITS_LIBRARY = {"saccade.engines.onnxruntime", "saccade.engines.openvino"}
+NEEDS_ITS_LIBRARY = {
+    "saccade.engines.onnxruntime",
+    "saccade.engines.onnxruntime.cpu",
+    "saccade.engines.onnxruntime.gpu",
+    "saccade.engines.onnxruntime.placement",
+    "saccade.engines.onnxruntime.providers",
+    "saccade.engines.onnxruntime.sessions",
+    "saccade.engines.onnxruntime_tensorrt",
+    "saccade.engines.openvino",
+}
 MOST_MS_OVER_NUMPY = 150
 REPEATS = 5
 
@@ -111,7 +120,7 @@ def test_each_of_nvidias_libraries_has_one_importer() -> None:
                 importers.setdefault(name, set()).add(path.relative_to(RUNTIME).as_posix())
     assert importers == {
         "tensorrt_rtx": {"engines/tensorrt/library.py"},
-        "cuda.bindings.runtime": {"engines/tensorrt/cuda.py"},
+        "cuda.bindings.runtime": {"engines/gpu/cuda.py"},
     }
 
 

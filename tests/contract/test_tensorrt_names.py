@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from tests.packages import installed
 from tests.stub_library import write_stub_library
 
-from saccade.engines.tensorrt.cuda import CudaRuntime
+from saccade.engines.gpu.cuda import CudaRuntime
 from saccade.engines.tensorrt.names import (
     CLASSES,
     ENUMS,
@@ -63,19 +64,6 @@ print(json.dumps([getattr(module, "__version__", ""), found]))
 
 Found = dict[str, dict[str, tuple[str, bool]]]
 """By class and member: its documentation, which begins with its signatures, and whether it can be set."""
-
-
-def installed(distribution: str, version: str) -> Path:
-    """A folder with one distribution in it and nothing else, beside the environment; the test is skipped without."""
-    folder = Path(sys.prefix) / "bindings" / f"{distribution}-{version}"
-    if not (folder / "done").exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--upgrade", "--target", str(folder), f"{distribution}=={version}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"pip cannot give {distribution} {version} here: {done.stderr.strip().splitlines()[-1]}")
-        (folder / "done").touch()
-    return folder
 
 
 def read(module: str, asked: dict[str, list[str]], *, path: Path | None = None, libraries: Path | None = None) -> Any:

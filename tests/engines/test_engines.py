@@ -11,7 +11,7 @@ import pytest
 from saccade.bundle import open_bundle
 from saccade.engines.base import Engine, EngineOptions, OutputSpec
 from saccade.engines.buffers import CACHED_SHAPES
-from saccade.engines.onnxruntime import OnnxRuntimeEngine
+from saccade.engines.onnxruntime.cpu import OnnxRuntimeEngine
 from saccade.engines.openvino import OpenVinoEngine
 from saccade.errors import EngineError
 from saccade.opening import graph_of

@@ -16,8 +16,8 @@ import saccade
 from saccade.engines.base import EngineOptions, OutputSpec
 from saccade.engines.buffers import CACHED_SHAPES
 from saccade.engines.frame_range import frame_range
-from saccade.engines.tensorrt.cuda import load_cuda
-from saccade.engines.tensorrt.driver import find_gpu
+from saccade.engines.gpu.cuda import load_cuda
+from saccade.engines.gpu.driver import find_gpu
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.library import MODULES, load_library
 from saccade.errors import DeviceError, EngineError, RequestError

@@ -14,8 +14,8 @@ import saccade
 from saccade import engines, machine
 from saccade.cli import emit_json
 from saccade.cli.options import json_option
-from saccade.engines.tensorrt.cuda import load_cuda
-from saccade.engines.tensorrt.driver import find_gpu
+from saccade.engines.gpu.cuda import load_cuda
+from saccade.engines.gpu.driver import find_gpu
 from saccade.errors import SaccadeError
 
 PACKAGES = (

@@ -11,8 +11,14 @@ from saccade.errors import DeviceError, RequestError
 from saccade.machine import gpu_description, is_jetson
 from saccade.spec import Variant
 
-ENGINES = {"onnxruntime": "ort", "openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
-"""Name of each engine, which with ``_`` for ``-`` is also the module that it needs, and the extra that installs it."""
+ENGINES = {
+    "onnxruntime": "ort",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt-rtx",
+    "onnxruntime-tensorrt": "cuda",
+}
+"""Name of each engine, which with ``_`` for ``-`` is its module here, and the extra that installs what it needs."""
 
 DEVICES = ("cpu", "cuda")
 
@@ -29,7 +35,7 @@ class EngineModule(Protocol):
 
 def installed() -> tuple[str, ...]:
     """Engines whose library is installed."""
-    return tuple(name for name in ENGINES if find_spec(_module_of(name)) is not None)
+    return tuple(name for name in ENGINES if find_spec(_library_of(name)) is not None)
 
 
 def choose(engine: str, device: str) -> tuple[str, str]:
@@ -57,9 +63,13 @@ def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
 
         return OpenVinoEngine(graph, options)
     if name == "onnxruntime":
-        from saccade.engines.onnxruntime import OnnxRuntimeEngine
+        from saccade.engines import onnxruntime
 
-        return OnnxRuntimeEngine(graph, options)
+        return onnxruntime.load(graph, options)
+    if name == "onnxruntime-tensorrt":
+        from saccade.engines.onnxruntime.gpu import OnnxRuntimeGpuEngine
+
+        return OnnxRuntimeGpuEngine(name, graph, options)
     from saccade.engines.tensorrt.engine import TensorRTEngine
 
     return TensorRTEngine(name, graph, options)
@@ -93,6 +103,10 @@ def _how_to_install(name: str) -> str:
 
 def _module_of(name: str) -> str:
     return name.replace("-", "_")
+
+
+def _library_of(name: str) -> str:
+    return "onnxruntime" if name == "onnxruntime-tensorrt" else _module_of(name)
 
 
 def _choose_engine(device: str) -> str:

@@ -21,13 +21,14 @@ Array = npt.NDArray[Any]
 class Graph:
     """A verified ONNX graph and the weight files that it refers to, all in memory.
 
-    ``weights`` maps an external-data location to its bytes. ``opset`` is what the manifest states.
+    ``weights`` maps an external-data location to its bytes. ``opset`` and ``precision`` are what the manifest states.
     """
 
     name: str
     model: memoryview
     weights: Mapping[str, memoryview]
     opset: int
+    precision: str = "fp32"
 
     def on_disk(self) -> AbstractContextManager[Path]:
         """The graph and its weights as files in a private folder that goes away: for libraries that read only paths."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from saccade.engines.tensorrt.driver import lacks_gpu, usable_devices
-from saccade.engines.tensorrt.library import load_library
+from saccade.engines.gpu.driver import usable_devices
+from saccade.engines.tensorrt.library import lacks_gpu, load_library
 from saccade.spec import Variant
 
 

@@ -304,14 +304,14 @@ class TestRefusals:
     def test_a_gpu_that_the_engine_cannot_use_is_code_2_and_what_it_can_is_said(
         self, capfd: Capture, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from saccade.engines import onnxruntime
+        from saccade.engines.onnxruntime import sessions
 
         monkeypatch.setattr("saccade.engines.gpu_description", lambda: "NVRM version: a driver")
-        monkeypatch.setattr(onnxruntime, "devices", lambda: ("cpu",))
+        monkeypatch.setattr(sessions, "available", lambda: ("CPUExecutionProvider",))
         asked = ("--engine", "onnxruntime", "--device", "cuda", "-o", tmp_path / "out")
         called = call(capfd, "run", tiny_bundle, "--source", SMALL_SCENES, *asked)
         assert called.code == 2
-        assert "has cpu; install saccade[cuda]" in called.err
+        assert "has CPUExecutionProvider; install saccade[cuda]" in called.err
         assert names_in(tmp_path) == []
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from saccade import engines
 from saccade.engines.base import EngineOptions, Graph
-from saccade.engines.tensorrt.cuda import checked, load_cuda
-from saccade.engines.tensorrt.driver import find_gpu, usable_devices
+from saccade.engines.gpu.cuda import checked, load_cuda
+from saccade.engines.gpu.driver import find_gpu, usable_devices
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.library import load_library
 from saccade.errors import DeviceError, EngineError, RequestError
@@ -95,7 +95,7 @@ class TestDriver:
 
     def test_without_its_package_the_error_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
-        with pytest.raises(DeviceError, match=r"needs the package cuda-bindings.*pip install 'saccade\[tensorrt\]'"):
+        with pytest.raises(DeviceError, match=r"needs the package cuda-bindings.*pip install cuda-bindings"):
             load_cuda()
         assert usable_devices(()) == ()
 

@@ -2,13 +2,13 @@
 
 graph ─► ``obtain``: in the ``cache``, else ``build`` ─► ``loading`` ─► ``session``: context, stream, buffers, graph
 
-Only ``library`` imports NVIDIA's libraries and only ``cuda`` imports ``cuda.bindings``, each when it is needed.
+Only ``library`` imports NVIDIA's libraries, when they are needed.
 """
 
 from __future__ import annotations
 
-from saccade.engines.tensorrt.driver import lacks_gpu, usable_devices
-from saccade.engines.tensorrt.library import load_library
+from saccade.engines.gpu.driver import usable_devices
+from saccade.engines.tensorrt.library import lacks_gpu, load_library
 from saccade.spec import Variant
 
 

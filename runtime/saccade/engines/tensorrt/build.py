@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from saccade.engines.base import Graph
+from saccade.engines.gpu.driver import Gpu
 from saccade.engines.tensorrt.dla import Coverage, place_on_dla
-from saccade.engines.tensorrt.driver import Gpu
 from saccade.engines.tensorrt.library import Library
 from saccade.engines.tensorrt.names import NvBuilder, NvConfig, NvNetwork, NvParser, NvTimingCache, RtxConfig
 from saccade.engines.tensorrt.profiles import shape_range

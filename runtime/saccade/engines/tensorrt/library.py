@@ -22,6 +22,7 @@ from saccade.engines.tensorrt.names import (
     missing,
 )
 from saccade.errors import DeviceError
+from saccade.spec import Variant
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Name of each engine, and the module that it needs."""
@@ -77,6 +78,13 @@ class Library:
         said = list(dict.fromkeys(self.errors))
         self.errors.clear()
         return "; ".join(said) or "it gave no reason"
+
+
+def lacks_gpu(variant: Variant, device: str) -> str | None:
+    """Why TensorRT cannot run ``variant`` on ``device``, or None where it can."""
+    if device == "cpu":
+        return "TensorRT runs on NVIDIA GPUs only"
+    return None if variant.target == "gpu" else f"it is made for {variant.target}, and TensorRT takes those for gpu"
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 from saccade.engines.base import Graph
 from saccade.engines.frame_range import FrameRange
-from saccade.engines.tensorrt.driver import Gpu
+from saccade.engines.gpu.driver import Gpu
 from saccade.engines.tensorrt.library import Library
 from saccade.errors import DeviceError, EngineError, RequestError
 

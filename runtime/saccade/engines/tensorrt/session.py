@@ -9,10 +9,11 @@ import numpy as np
 
 from saccade.engines.base import Array, OutputSpec
 from saccade.engines.buffers import BoundedCache
-from saccade.engines.tensorrt.cuda import CudaRuntime, checked
-from saccade.engines.tensorrt.driver import Gpu
+from saccade.engines.gpu.cuda import CudaRuntime, checked
+from saccade.engines.gpu.driver import Gpu
+from saccade.engines.gpu.memory import Buffer, allocate
+from saccade.engines.gpu.stream import GpuStream
 from saccade.engines.tensorrt.loading import Loaded, Tensor
-from saccade.engines.tensorrt.memory import Buffer, allocate
 from saccade.errors import EngineError, RequestError
 
 Bound = tuple[tuple[str, tuple[int, ...], int], ...]
@@ -37,8 +38,7 @@ class Session:
         self._runs = 0
         self._waiting: tuple[dict[str, Buffer], tuple[str, ...]] | None = None
         self._context: Any = None
-        self._stream: Any = None
-        self._event: Any = None
+        self._stream = GpuStream(cuda)
         try:
             self._start(uses_graphs)
         except BaseException:
@@ -58,14 +58,10 @@ class Session:
         given = {name: self._filled(name, array) for name, array in inputs.items()}
         made = self._bind(given)
         self._check_outputs(made, outputs)
-        for name, buffer in given.items():
-            if buffer.is_copied:
-                self._copy(buffer.address, buffer.host.ctypes.data, buffer.host.nbytes, "HostToDevice", name)
+        self._stream.to_gpu(given)
         self._enqueue()
-        for name, buffer in made.items():
-            if buffer.is_copied:
-                self._copy(buffer.host.ctypes.data, buffer.address, buffer.host.nbytes, "DeviceToHost", name)
-        checked(self._cuda, self._cuda.cudaEventRecord(self._event, self._stream), "marking the end of a run")
+        self._stream.to_host(made)
+        self._stream.mark()
         self._waiting = made, tuple(outputs)
 
     def wait(self) -> Mapping[str, Array]:
@@ -73,38 +69,28 @@ class Session:
         if self._waiting is None:
             raise EngineError("wait was called without submit")
         (made, names), self._waiting = self._waiting, None
-        checked(self._cuda, self._cuda.cudaEventSynchronize(self._event), "running the engine")
+        self._stream.wait()
         return {name: made[name].host for name in names}
 
     def close(self) -> None:
         """Wait for what is under way, then give everything back but host buffers that are still looked at."""
-        if self._stream is not None:
-            self._cuda.cudaStreamSynchronize(self._stream)  # whatever went wrong before, what follows must be done
+        self._stream.settle()
         self._drop_graph()
         self._input_buffers.clear()
         self._output_buffers.clear()
         self._waiting, self._bound, self._context = None, None, None
-        if self._event is not None:
-            self._cuda.cudaEventDestroy(self._event)
-        if self._stream is not None:
-            self._cuda.cudaStreamDestroy(self._stream)
-        self._event, self._stream = None, None
+        self._stream.close()
 
     def _start(self, uses_graphs: bool) -> None:
-        cuda, library = self._cuda, self._loaded.library
         self._context = self._loaded.new_context(capture=uses_graphs)
-        self._stream = checked(cuda, cuda.cudaStreamCreateWithFlags(cuda.cudaStreamNonBlocking), "making a stream")
-        flags = cuda.cudaEventBlockingSync | cuda.cudaEventDisableTiming
-        self._event = checked(cuda, cuda.cudaEventCreateWithFlags(flags), "making an event")
-        if not self._context.set_optimization_profile_async(0, int(self._stream)):
-            raise EngineError(f"{library.name} refuses its only profile: {self._reasons()}")
-        checked(cuda, cuda.cudaStreamSynchronize(self._stream), "choosing the profile")
+        if not self._context.set_optimization_profile_async(0, self._stream.handle):
+            raise EngineError(f"{self._loaded.library.name} refuses its only profile: {self._reasons()}")
+        self._stream.finish("choosing the profile")
 
     def _filled(self, name: str, array: Array) -> Buffer:
         """The input's buffer with ``array`` in it, which may be the buffer's own memory."""
         buffer = self._input_buffer(self._known_input(name, array.shape, array.dtype), array.shape)
-        if (array.ctypes.data, array.strides) != (buffer.host.ctypes.data, buffer.host.strides):
-            np.copyto(buffer.host, array)
+        buffer.fill(array)
         return buffer
 
     def _known_input(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
@@ -162,17 +148,19 @@ class Session:
         if self._captures and self._runs > 0 and self._graph is None:
             self._graph = self._captured()
         if self._graph is not None:
-            checked(self._cuda, self._cuda.cudaGraphLaunch(self._graph, self._stream), "launching the CUDA graph")
-        elif not self._context.execute_async_v3(int(self._stream)):
+            checked(
+                self._cuda, self._cuda.cudaGraphLaunch(self._graph, self._stream.handle), "launching the CUDA graph"
+            )
+        elif not self._context.execute_async_v3(self._stream.handle):
             raise EngineError(f"{self._loaded.library.name} failed while running: {self._reasons()}")
         self._runs += 1
 
     def _captured(self) -> Any:
         """A CUDA graph of a run, or None for an engine that cannot be recorded: then it runs without."""
         cuda, mode = self._cuda, self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        checked(cuda, cuda.cudaStreamBeginCapture(self._stream, mode), "recording a CUDA graph")
-        is_enqueued = self._context.execute_async_v3(int(self._stream))
-        error, graph = cuda.cudaStreamEndCapture(self._stream)
+        checked(cuda, cuda.cudaStreamBeginCapture(self._stream.handle, mode), "recording a CUDA graph")
+        is_enqueued = self._context.execute_async_v3(self._stream.handle)
+        error, graph = cuda.cudaStreamEndCapture(self._stream.handle)
         if not is_enqueued or error.name != "cudaSuccess":
             cuda.cudaGetLastError()  # or the next call would give this one's error
             self._loaded.library.errors.clear()
@@ -186,12 +174,8 @@ class Session:
     def _drop_graph(self) -> None:
         graph, self._graph = self._graph, None
         if graph is not None:
-            self._cuda.cudaStreamSynchronize(self._stream)
+            self._stream.settle()
             self._cuda.cudaGraphExecDestroy(graph)
-
-    def _copy(self, target: int, source: int, size: int, direction: str, name: str) -> None:
-        kind = getattr(self._cuda.cudaMemcpyKind, f"cudaMemcpy{direction}")
-        checked(self._cuda, self._cuda.cudaMemcpyAsync(target, source, size, kind, self._stream), f"copying {name!r}")
 
     def _accepted(self, is_accepted: bool, what: str, name: str) -> None:
         if not is_accepted:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from saccade.engines.base import Array
-from saccade.engines.tensorrt.cuda import MIB, CudaRuntime, checked
-from saccade.engines.tensorrt.driver import Gpu
+from saccade.engines.gpu.cuda import MIB, CudaRuntime, checked
+from saccade.engines.gpu.driver import Gpu
 
 
 @dataclass(eq=False)
@@ -26,6 +26,11 @@ class Buffer:
     host: Array
     address: int
     is_copied: bool
+
+    def fill(self, array: Array) -> None:
+        """Put ``array`` into the host's memory, unless it is that memory."""
+        if (array.ctypes.data, array.strides) != (self.host.ctypes.data, self.host.strides):
+            np.copyto(self.host, array)
 
 
 def allocate(cuda: CudaRuntime, gpu: Gpu, shape: tuple[int, ...], dtype: Any, *, on_host: bool) -> Buffer:

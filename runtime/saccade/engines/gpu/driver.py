@@ -1,6 +1,6 @@
 """The GPU and its driver.
 
-TensorRT may end the process where there is no driver, so none of its runtime objects is made before ``find_gpu``.
+A library may end the process where there is no driver, so no runtime object of one is made before ``find_gpu``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from saccade.engines.tensorrt.cuda import CudaRuntime, checked, load_cuda, words
+from saccade.engines.gpu.cuda import CudaRuntime, checked, load_cuda, words
 from saccade.errors import DeviceError, EngineError
 from saccade.machine import gpu_description
-from saccade.spec import Variant
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,6 @@ def usable_devices(served: tuple[str, ...]) -> tuple[str, ...]:
     except (DeviceError, EngineError):
         return ("cuda",)
     return ("cuda",) if not served or f"SM{major}{minor}" in served else ()
-
-
-def lacks_gpu(variant: Variant, device: str) -> str | None:
-    """Why TensorRT cannot run ``variant`` on ``device``, or None where it can."""
-    if device == "cpu":
-        return "TensorRT runs on NVIDIA GPUs only"
-    return None if variant.target == "gpu" else f"it is made for {variant.target}, and TensorRT takes those for gpu"
 
 
 def _why_no_gpu(cuda: CudaRuntime, error: Any) -> str:

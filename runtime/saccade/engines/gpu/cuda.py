@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 from saccade.errors import DeviceError, EngineError
 
-INSTALL = "run pip install 'saccade[tensorrt]', or 'saccade[tensorrt-rtx]'"
+INSTALL = "run pip install cuda-bindings, which saccade[cuda], saccade[tensorrt] and saccade[tensorrt-rtx] bring"
 MIB = 1 << 20
 LESS_MEMORY = (
     "free memory on the GPU, or build for smaller frames or fewer at once (saccade build --max-frame, --batch)"
