@@ -31,6 +31,9 @@ METHODS = ("minmax", "entropy", "percentile", "mse")
 CALIBRATION_IMAGES = 64
 """Frames that values are measured on, unless more are asked for."""
 
+LEAST_CALIBRATION_IMAGES = 32
+LEAST_IMAGES_HELP = "Ranges of 8 bits on fewer images are refused."
+
 RESIZES = ("stretch", "letterbox", "letterbox-centre")
 
 
@@ -112,6 +115,7 @@ RESIZES = ("stretch", "letterbox", "letterbox-centre")
 @click.option(
     "--int8-method", type=click.Choice(METHODS), default="mse", help="How ranges of 8 bits follow from --images."
 )
+@click.option("--least-images", type=click.IntRange(1), default=LEAST_CALIBRATION_IMAGES, help=LEAST_IMAGES_HELP)
 @click.option("--golden-from-images", is_flag=True, help="Put some of --images into the bundle as golden frames.")
 @click.option("--name", help="Name in the manifest.  [default: the output's stem]")
 @click.option("--license", "license_", default="not stated", help="Terms of the weights, shown by saccade info.")
@@ -161,14 +165,14 @@ def export(network: str, weights: Path | None, task: str, out: Path, as_json: bo
     )
     precisions = chosen_names("--precision", options["precision"], PRECISIONS)
     with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
-        report = _export(request, out, precisions, options["int8_method"])
+        report = _export(request, out, precisions, options["int8_method"], options["least_images"])
     if as_json:
         emit_json(_content(report, out))
     else:
         _print(report, out, request.plan.agreement_noun)
 
 
-def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], method: str) -> Report:
+def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], method: str, least_images: int) -> Report:
     """Export, and add what is asked for beside float32: ``out`` gets its name when all of it is proven."""
     from saccade_export.exporting import export_bundle
 
@@ -187,7 +191,7 @@ def _export(request: ExportRequest, out: Path, precisions: tuple[str, ...], meth
     if "int8" in more:
         if request.images is None:
             raise RequestError("--precision int8 needs --images: the frames that ranges of 8 bits are measured on")
-        calibration = read_calibration(request.images, most=CALIBRATION_IMAGES)
+        calibration = read_calibration(request.images, least=least_images, most=max(least_images, CALIBRATION_IMAGES))
         frames, provenance["calibration"] = list(calibration.frames), calibration.sentence
     elif request.images is not None:
         frames = [frame for _, frame in spread_frames(request.images, CALIBRATION_IMAGES)]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
 from saccade.errors import CaptureError, RequestError, WeightsError
 from saccade_export.capture import IMAGE, OPSET, Captured, anonymised, at_opset
+from saccade_export.session import open_session
 
 PREFIX = "network/"
 """Before every name of the file, so that none meets a name of the graphs around it."""
@@ -30,11 +30,7 @@ class OnnxNetwork:
     def __init__(self, captured: Captured, names: Sequence[str], model: onnx.ModelProto | None = None) -> None:
         self._captured, self._names = captured, tuple(names)
         self._model = ir.to_proto(captured.model) if model is None else model
-        options: Any = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._session: Any = onnxruntime.InferenceSession(
-            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(self._model.SerializeToString(), optimised=False)
 
     def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
         found = self._session.run(list(self._names), {IMAGE: image.contiguous().numpy()})
@@ -195,7 +191,7 @@ def _with_free_batch(model: onnx.ModelProto, names: Sequence[str], size_hw: tupl
 def _run(
     model: onnx.ModelProto, size_hw: tuple[int, int], count: int, names: Sequence[str], images: Any = None
 ) -> list[Any]:
-    session: Any = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     given = np.zeros((count, 3, *size_hw), np.float32) if images is None else images
     return session.run(list(names), {IMAGE: given})
 

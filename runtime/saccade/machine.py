@@ -28,12 +28,29 @@ def jetson_name() -> str:
 
 def processor() -> str:
     """The processor's name, as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _of_first_core("model name") or platform.processor() or platform.machine()
+
+
+def has_vnni() -> bool | None:
+    """Whether an x86 processor sums products of 8 bits in 32; None for another, or where the system does not say.
+
+    Without it engines sum pairs of them in 16 bits, which they may overflow (OpenVINO, "Saturation issue workaround").
+    """
+    flags = (_of_first_core("flags") or "").split()
+    return None if not flags else not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags)
+
+
+def cpuinfo() -> str:
+    """What Linux says of the cores; nothing elsewhere."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _of_first_core(name: str) -> str | None:
+    for line in cpuinfo().splitlines():
+        if line.partition(":")[0].strip() == name:
+            return line.partition(":")[2].strip()
+    return None
 
 
 def usable_cores() -> int:

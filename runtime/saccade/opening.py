@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from saccade import engines
@@ -27,6 +28,7 @@ def open_task(
     pixel_format: str = "rgb24",
     threads: int | None = None,
     allow_fallback: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Task:
     """Verify the bundle at ``path`` and open it on this machine.
 
@@ -34,9 +36,10 @@ def open_task(
     what is asked for is used or refused. An engine that has to be built is built as ``saccade build`` was last asked
     to, and kept. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``:
     what the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
-    ``allow_fallback`` lets nodes that a GPU cannot run go to the CPU.
+    ``allow_fallback`` lets nodes that a GPU cannot run go to the CPU. ``cache``: folder that built engines are kept in,
+    as ``saccade build --cache`` has it; None for ``$SACCADE_CACHE``, else the user's own.
 
-    Raises ``BundleError``, ``DeviceError``, ``EngineError`` or ``RequestError``.
+    Raises ``BundleError``, ``DeviceError``, ``EngineError``, ``OutputError`` or ``RequestError``.
     """
     bundle = path if isinstance(path, Bundle) else open_bundle(path)
     declared = check_pixel_format(pixel_format, bundle.manifest.task.image.pixel_formats)
@@ -45,10 +48,11 @@ def open_task(
     engine_name, device_name, chosen = choose(bundle, engine, device, variant)
 
     frames = frame_range(bundle.manifest)
+    folder = None if cache is None else Path(cache)
 
     def load(part: Variant, stage: str) -> Engine:
         settings = part.engine_options.get(engine_name)
-        options = EngineOptions(device_name, threads, allow_fallback, settings, frames)
+        options = EngineOptions(device_name, threads, allow_fallback, settings, frames, folder)
         return engines.load(engine_name, graph_of(bundle, part, stage), options)
 
     return task_of(bundle, alike(bundle, chosen, variant), load, declared)

@@ -17,6 +17,7 @@ CALLS = {
     "no bundle": (("saccade_bench.overhead", "absent.saccade"), 3, "absent.saccade"),
     "another task": (("saccade_bench.few_step", BUNDLE, "--weights", "w.safetensors"), 2, "must be a denoiser"),
     "a size that is none": (("saccade_bench.bare", BUNDLE, "--size", "720"), 2, "--size must be HEIGHTxWIDTH"),
+    "no bundle to build": (("saccade_bench.engines", "absent.saccade"), 3, "absent.saccade"),
     "no digits": (("saccade_models.digits", "absent", "-o", "run"), 3, "absent"),
     "no device": (("saccade_models.digits", "absent", "-o", "run", "--device", "abacus"), 2, "--device must be cpu or"),
     "no plates": (("saccade_models.plates", "absent", "-o", "run"), 3, "annotations.json"),

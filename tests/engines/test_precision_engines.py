@@ -71,3 +71,14 @@ def test_four_steps_share_their_weights_in_the_engine(denoise_bundle: Path) -> N
     for change in (lambda _: None, lambda model: to_half(model, "fp16")):
         one, four = (engine_bytes(f"fp32-gpu-n{steps}", change) for steps in (1, 4))
         assert four < 2 * one
+
+
+def test_four_steps_in_8_bits_do_not(denoise_bundle: Path) -> None:
+    bundle = saccade.open_bundle(denoise_bundle)
+
+    def engine_bytes(variant: str) -> int:
+        model = model_of(bundle, bundle.variant(variant))
+        return build(to_int8(model, measure(model, feeds_of(bundle, variant)).ranges("minmax"), "gpu")[0])
+
+    one, four = (engine_bytes(f"fp32-gpu-n{steps}") for steps in (1, 4))
+    assert four > 2 * one

@@ -13,7 +13,7 @@ from tests.rtx import Oracle, frame_shapes
 
 import saccade
 from saccade import scenes
-from saccade_export.capture import ChosenOutputs, capture
+from saccade_export.capture import IMAGE, ChosenOutputs, capture
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.half import to_half
 from saccade_export.precision.histograms import measure
@@ -84,10 +84,25 @@ def test_8_bits(oracle: Oracle, name: str) -> None:
     assert assert_agreed(oracle, for_cpu) == "refused"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_a_network_of_ours_that_is_in_no_bundle(oracle: Oracle, precision: str) -> None:
+@pytest.fixture
+def unet() -> ir.Model:
+    """A network of ours that is in no bundle."""
     torch.manual_seed(0)
-    model = capture(ChosenOutputs(UNet(classes=3, width=8)), (64, 96), ["scores"]).model
+    return capture(ChosenOutputs(UNet(classes=3, width=8)), (64, 96), ["scores"]).model
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_unet(oracle: Oracle, unet: ir.Model, precision: str) -> None:
     if precision != "fp32":
-        assert len(to_half(model, precision)) > 20
-    assert assert_agreed(oracle, model, usual_shapes(model)) == "supported"
+        assert len(to_half(unet, precision)) > 20
+    assert assert_agreed(oracle, unet, usual_shapes(unet)) == "supported"
+
+
+def test_the_unet_in_8_bits(oracle: Oracle, unet: ir.Model) -> None:
+    frames = [scenes.render(seed=n, frame=0, size_hw=(64, 96)).image for n in range(4)]
+    feeds = [{IMAGE: frame.transpose(2, 0, 1)[None].astype(np.float32) / 255} for frame in frames]
+    ranges = measure(unet, feeds).ranges("minmax")
+    (for_gpu, in_8_bits), (for_cpu, _) = (to_int8(unet, ranges, target) for target in ("gpu", "cpu"))
+    assert len(in_8_bits) > 20
+    assert assert_agreed(oracle, for_gpu, usual_shapes(for_gpu)) == "supported"
+    assert assert_agreed(oracle, for_cpu, usual_shapes(for_cpu)) == "refused"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime  # type: ignore[reportMissingTypeStubs]
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from saccade.engines.base import Array, first_line
@@ -16,6 +14,7 @@ from saccade.errors import EngineError, RequestError
 from saccade_export.compare.sides import Side
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.recorded import Feed
+from saccade_export.session import open_session
 
 PROBE = "probe"
 SHAPES_BY = "onnxruntime"
@@ -184,7 +183,7 @@ def _values(
     if side.engine != SHAPES_BY and like is not None:
         return [side.run(data, each, PROBE, value.shape) for each, value in zip(given, like, strict=True)]
     try:
-        session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        session = open_session(data)
     except Exception as error:  # the library raises many kinds, all derived from Exception alone
         raise EngineError(f"{SHAPES_BY} cannot compute {name!r} of {side.name}: {first_line(error)}") from error
     found = [session.run([PROBE], each)[0] for each in given]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from saccade.errors import RequestError
 
 if TYPE_CHECKING:
     from saccade_export.compare.bisect import Parting, Probe
+    from saccade_export.compare.calls import Call
+    from saccade_export.compare.results import Difference
+    from saccade_export.compare.sides import Side
 
 MOST_FRAMES = 16
 PROBED_FRAMES = 2
@@ -44,69 +48,53 @@ def compare(
     saccade compare road.saccade:fp32-cpu road.saccade:int8-cpu
     saccade compare road.saccade:fp32-gpu@onnxruntime road.saccade:fp32-gpu@openvino --bisect
     """
-    from saccade_export.compare.bisect import bisect, usual_tolerance
-    from saccade_export.compare.results import FLOOR, difference, frames_of
+    from saccade_export.compare.calls import calls_of
+    from saccade_export.compare.results import differences
     from saccade_export.compare.sides import check_alike, read_side
-    from saccade_export.precision.recorded import record_inputs
-    from saccade_export.user_frames import spread_frames
 
     sides = (read_side(first), read_side(second))
     check_alike(*sides)
-    calls = frames_of(sides[0])
-    task = sides[0].bundle.manifest.task
-    if finds and sides[0].variant.parameters.get("form") == "stepwise":
-        raise RequestError(f"--bisect looks into one graph, but {sides[0].name} has three; give an unrolled variant")
-    if source is not None:
-        if task.kind == "restore" and task.takes_mask:
-            raise RequestError("--source has no masks, which this bundle needs; leave it out for the golden frames")
-        asked_of_all: dict[str, Any] = {}
-        if task.kind == "detect":
-            asked_of_all["confidence"] = FLOOR / 2  # so that a box at the edge is on both sides
-        calls = [(name, frame, asked_of_all) for name, frame in spread_frames(source, limit)]
-    with sides[0].open() as one, sides[1].open() as other:
-        found = [
-            difference(
-                name,
-                (one(_entering(sides[0], frame), **asked), other(_entering(sides[1], frame), **asked)),
-                sides,
-                float(asked.get("confidence", FLOOR / 2)) * 2,
-            )
-            for name, frame, asked in calls[:limit]
-        ]
-    parting: Parting | None = None
     if finds:
-        some = calls[:PROBED_FRAMES]
-        feeds = [
-            record_inputs(
-                side.bundle,
-                side.variant,
-                [np.array(frame) for _, frame, _ in some],
-                lambda index: some[index][2],
-                side.engine,
-            )
-            for side in sides
-        ]
-        allowed = usual_tolerance(*sides) if tolerance is None else tolerance
-        parting = bisect(*sides, (feeds[0]["main"], feeds[1]["main"]), allowed, _say)
+        _check_one_graph(sides[0])
+    calls = calls_of(sides[0], source, limit)
+    found = differences(sides, calls)
+    parting = _parting(sides, calls[:PROBED_FRAMES], tolerance) if finds else None
     passed = all(each.passed for each in found) and (parting is None or parting.parts is None)
     if as_json:
-        content: dict[str, Any] = {"first": sides[0].name, "second": sides[1].name, "passed": passed}
-        emit_json({**content, "frames": [asdict(each) for each in found], "parting": parting and _content(parting)})
+        emit_json(_document(sides, found, parting, passed=passed))
     else:
-        click.echo(f"{sides[0].name} and {sides[1].name}")
-        for each in found:
-            click.echo(f"{each.frame}  {'agrees' if each.passed else 'DIFFERS'}: {each.sentence}")
-        if parting is not None:
-            click.echo("\n".join(_lines(parting)))
+        click.echo("\n".join(_lines(sides, found, parting)))
     if not passed:
         raise SystemExit(1)
 
 
-def _entering(side: Any, frame: Any) -> Any:
-    return frame.astype(str(side.variant.parameters.get("entry", "uint8")))
+def _check_one_graph(side: Side) -> None:
+    if side.variant.parameters.get("form") == "stepwise":
+        raise RequestError(f"--bisect looks into one graph, but {side.name} has three; give an unrolled variant")
 
 
-def _lines(parting: Parting) -> list[str]:
+def _parting(sides: tuple[Side, Side], calls: Sequence[Call], tolerance: float | None) -> Parting:
+    """Where the tensors of two sides part on the frames of ``calls``, each probe told as it is done."""
+    from saccade_export.compare.bisect import bisect, usual_tolerance
+    from saccade_export.precision.recorded import record_inputs
+
+    frames = [np.array(call.frame) for call in calls]
+    one, other = (
+        record_inputs(side.bundle, side.variant, frames, lambda index: calls[index].asked, side.engine)["main"]
+        for side in sides
+    )
+    return bisect(*sides, (one, other), usual_tolerance(*sides) if tolerance is None else tolerance, _say)
+
+
+def _lines(sides: tuple[Side, Side], found: Sequence[Difference], parting: Parting | None) -> Iterator[str]:
+    yield f"{sides[0].name} and {sides[1].name}"
+    for each in found:
+        yield f"{each.frame}  {'agrees' if each.passed else 'DIFFERS'}: {each.sentence}"
+    if parting is not None:
+        yield from _lines_of_parting(parting)
+
+
+def _lines_of_parting(parting: Parting) -> list[str]:
     looked = f"{len(parting.probes)} of {parting.tensors} common tensors were looked at"
     if parting.parts is None:
         most = max(probe.difference for probe in parting.probes)
@@ -122,6 +110,18 @@ def _lines(parting: Parting) -> list[str]:
 
 def _named(probe: Probe) -> str:
     return f"{probe.tensor!r} (tensor {probe.place + 1}, off by {probe.difference:.2g})"
+
+
+def _document(
+    sides: tuple[Side, Side], found: Sequence[Difference], parting: Parting | None, *, passed: bool
+) -> dict[str, Any]:
+    return {
+        "first": sides[0].name,
+        "second": sides[1].name,
+        "passed": passed,
+        "frames": [asdict(each) for each in found],
+        "parting": parting and _content(parting),
+    }
 
 
 def _content(parting: Parting) -> dict[str, Any]:

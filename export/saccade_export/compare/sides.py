@@ -14,6 +14,7 @@ from saccade.errors import RequestError
 from saccade.opening import choose, graph_of, task_of
 from saccade.spec import Variant
 from saccade.tasks import Task
+from saccade_export.user_frames import Frame
 
 ON_GPUS = ("tensorrt", "tensorrt-rtx")
 
@@ -32,6 +33,10 @@ class Side:
 
     def open(self) -> Task:
         return task_of(self.bundle, [self.variant], lambda part, stage: self.load(graph_of(self.bundle, part, stage)))
+
+    def entering(self, frame: Frame) -> Array:
+        """``frame`` in the type that the variant takes."""
+        return frame.astype(str(self.variant.parameters.get("entry", "uint8")))
 
     def load(self, graph: Graph) -> Engine:
         """An engine with ``graph``, set as the variant says."""

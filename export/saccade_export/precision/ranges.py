@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime  # type: ignore[reportMissingTypeStubs]
 from onnx_ir.passes.common import ShapeInferencePass
 
 from saccade_export.precision.body import body
 from saccade_export.precision.half import LARGEST
 from saccade_export.precision.recorded import Feed
+from saccade_export.session import open_session
 
 MARGIN = 4.0
 """Frames that were not looked at may take values further, by so many times."""
@@ -42,9 +42,7 @@ def largest_values(model: ir.Model, feeds: Sequence[Feed]) -> dict[str, float]:
         graph.extend((size, most))
         graph.outputs.append(most.outputs[0])
         names.append(str(value.name))
-    session: Any = onnxruntime.InferenceSession(
-        ir.to_proto(watched).SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = open_session(ir.to_proto(watched).SerializeToString())
     for feed in feeds:
         for name, most in zip(names, session.run(None, dict(feed)), strict=True):
             value = float(most) if np.isfinite(most) else np.inf

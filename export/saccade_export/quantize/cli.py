@@ -16,14 +16,20 @@ from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, FiniteRange, json_option
 from saccade.errors import RequestError
 from saccade.writers.files import output_errors
-from saccade_export.cli import CALIBRATION_IMAGES, METHODS, chosen_names, say
+from saccade_export.cli import (
+    CALIBRATION_IMAGES,
+    LEAST_CALIBRATION_IMAGES,
+    LEAST_IMAGES_HELP,
+    METHODS,
+    chosen_names,
+    say,
+)
 
 if TYPE_CHECKING:
     from saccade_export.quantize.scoring import Scorer
     from saccade_export.quantize.search import Findings
 
 PRECISIONS = ("int8", "bf16", "fp16")
-LEAST_CALIBRATION_IMAGES = 32
 
 
 @click.command(short_help="Find the fastest variant here within an accuracy budget, and add it to a bundle.")
@@ -42,7 +48,7 @@ LEAST_CALIBRATION_IMAGES = 32
     help="Images, glob or video to measure ranges on.  [class maps: the split 'train'; else the images of --data]",
 )
 @click.option("--calibration-images", type=click.IntRange(1), default=CALIBRATION_IMAGES, help="Most to take of them.")
-@click.option("--least-images", type=click.IntRange(1), default=LEAST_CALIBRATION_IMAGES, help="Fewer are refused.")
+@click.option("--least-images", type=click.IntRange(1), default=LEAST_CALIBRATION_IMAGES, help=LEAST_IMAGES_HELP)
 @click.option("--precision", default=",".join(PRECISIONS), metavar="P,P,…", help="What may be tried.")
 @click.option("--methods", default=",".join(METHODS), metavar="M,M,…", help="How ranges may follow from what was seen.")
 @click.option("--split", default="val", help="Class maps: the folder in --data.")

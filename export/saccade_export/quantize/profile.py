@@ -9,22 +9,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx_ir as ir
-import onnxruntime  # type: ignore[reportMissingTypeStubs]
 
 from saccade.machine import usable_cores
 from saccade_export.precision.body import WEIGHTED, body, layers
 from saccade_export.precision.recorded import Feed
+from saccade_export.session import open_session
 
 RUNS = 10
 _KERNEL = "_kernel_time"
 _ADDED = r"_nchwc$|_token_\d+$"
 """What the runtime puts behind the names of nodes that it makes of others."""
-
-_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,7 @@ class Profile:
 def profile(graph: bytes, feeds: Sequence[Feed], threads: int | None = None, runs: int = RUNS) -> Profile:
     """Run ``graph``, its weights inside, ``runs`` times and more, and say how long its nodes took."""
     with tempfile.TemporaryDirectory(prefix="saccade-profile-") as folder:
-        options: Any = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
-        options.log_severity_level = _ERRORS_ONLY
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "run")
-        session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_session(graph, threads=threads or usable_cores(), profile_prefix=str(Path(folder) / "run"))
         for index in range(runs + 1):
             session.run(None, dict(feeds[index % len(feeds)]))
         events = json.loads(Path(session.end_profiling()).read_text())

@@ -71,6 +71,7 @@ def examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": machine.processor(),
         "cores": machine.usable_cores(),
+        "vnni": machine.has_vnni(),
         "gpu": machine.gpu_description(),
         "jetson": machine.jetson_name() if machine.is_jetson() else None,
         "cuda": _cuda(),
@@ -109,6 +110,10 @@ def _state(engine: dict[str, Any]) -> str:
 def _print(findings: dict[str, Any]) -> None:
     click.echo(f"saccade {findings['saccade']}, Python {findings['python']}, {findings['system']}")
     click.echo(f"processor   {findings['processor']}, {findings['cores']} usable cores")
+    if findings["vnni"] is False:
+        click.echo(
+            "8 bits      no VNNI: slower, and sums may overflow; hold int8 variants by saccade verify --all-variants"
+        )
     click.echo(f"gpu         {findings['gpu'] or 'no NVIDIA GPU'}")
     click.echo(f"cuda        {_gpu_line(findings['cuda'])}")
     for name, engine in findings["engines"].items():

@@ -50,6 +50,7 @@ def eval_command(
     device: str,
     variant: str,
     threads: int | None,
+    cache: Path | None,
     limit: int | None,
     split: str,
     images: Path | None,
@@ -87,7 +88,7 @@ def eval_command(
     restored = RestoreOptions(degraded, levels, sigma, entry, steps, tile)
     with (
         reserved(results),
-        open_task(opened, engine=engine, device=device, variant=variant, threads=threads) as task,
+        open_task(opened, engine=engine, device=device, variant=variant, threads=threads, cache=cache) as task,
     ):
         if isinstance(task, SegmentTask):
             outcome = score_maps(task, data, split, limit)

@@ -56,8 +56,14 @@ def json_option(command: Command) -> Command:
 
 
 def engine_options(command: Command) -> Command:
-    """``--engine --device --variant --threads``: what to run a bundle with."""
+    """``--engine --device --variant --threads --cache``: what to run a bundle with."""
     for option in (
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path),
+            show_default="~/.cache/saccade",
+            help="Where engines are that saccade build made.",
+        ),
         click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all usable cores]"),
         click.option("--variant", default="auto", help="Variant by name; auto takes the one made for the device."),
         click.option("--device", type=click.Choice(("auto", *DEVICES)), default="auto", help="Used or refused."),

@@ -80,6 +80,7 @@ def run(
     device: str,
     variant: str,
     threads: int | None,
+    cache: Path | None,
     limit: int | None,
     overlays: bool,
     contact_sheet: bool,
@@ -133,7 +134,7 @@ def run(
     )
     with (
         open_source(source) as frames,
-        open_task(opened, engine=engine, device=device, variant=variant, threads=threads) as task,
+        open_task(opened, engine=engine, device=device, variant=variant, threads=threads, cache=cache) as task,
     ):
         if isinstance(request, DetectRequest) and spec.kind == "detect":
             check_request(request, spec, opened.variant(task.variant))

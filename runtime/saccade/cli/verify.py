@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,20 +21,14 @@ from saccade.verify import Check, verify
 @engine_options
 @click.option("--all-variants", is_flag=True, help="Every variant, not only the one that would be used.")
 @json_option
-def verify_command(
-    bundle: Path, engine: str, device: str, variant: str, threads: int | None, all_variants: bool, as_json: bool
-) -> None:
+def verify_command(bundle: Path, *, variant: str, all_variants: bool, as_json: bool, **options: Any) -> None:
     """Check every byte of BUNDLE, then run its golden frames here and compare with PyTorch's results.
 
     Exit code 0: all frames pass. 1: a frame differs. 3: the bundle is damaged.
     """
     opened = open_bundle(bundle)
     names = [known.name for known in opened.manifest.variants] if all_variants else [variant]
-    checks = [
-        (run_name, check)
-        for name in names
-        for run_name, check in _checks(opened, name, engine=engine, device=device, threads=threads)
-    ]
+    checks = [(run_name, check) for name in names for run_name, check in _checks(opened, name, options)]
     passed = all(check.passed for _, check in checks)
     if as_json:
         rows = [{"variant": name, "passed": check.passed, **asdict(check)} for name, check in checks]
@@ -45,8 +41,9 @@ def verify_command(
         raise SystemExit(1)
 
 
-def _checks(bundle: Bundle, variant: str, *, engine: str, device: str, threads: int | None) -> list[tuple[str, Check]]:
-    with open_task(bundle, engine=engine, device=device, variant=variant, threads=threads) as task:
+def _checks(bundle: Bundle, variant: str, options: Mapping[str, Any]) -> list[tuple[str, Check]]:
+    """``options`` are those of ``open_task``."""
+    with open_task(bundle, variant=variant, **options) as task:
         return [(task.variant, check) for check in verify(bundle, task)]
 
 

@@ -39,7 +39,8 @@ class Graph:
 class EngineOptions:
     """What a caller may ask of any engine. ``threads`` None leaves one for each usable core.
 
-    ``frames`` is what an engine that is built for a range of shapes has to take.
+    ``frames`` is what an engine that is built for a range of shapes has to take, ``cache`` the folder that it is kept
+    in, None for the usual one.
     """
 
     device: str = "cpu"
@@ -47,6 +48,7 @@ class EngineOptions:
     allow_fallback: bool = False
     settings: Mapping[str, str | int | float | bool] | None = None
     frames: FrameRange | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -304,6 +304,23 @@ class TestPrecisions:
         assert "holds 1 images, but ranges need at least 32" in called.err
         assert_nothing_sealed(tmp_path)
 
+    def test_how_few_images_are_enough_is_the_users_to_say(
+        self, capfd: Capture, weights: Path, classes: Path, scenes_folder: Path, tmp_path: Path
+    ) -> None:
+        def with_least(least: int) -> Called:
+            asked = ("--precision", "int8", "--images", scenes_folder, "--least-images", str(least))
+            return export(capfd, weights, classes, *asked)
+
+        refused = with_least(35)
+        assert refused.code == 2
+        assert "holds 34 images, but ranges need at least 35; give more" in refused.err
+        assert_nothing_sealed(tmp_path)
+        for path in sorted(scenes_folder.iterdir())[4:]:
+            path.unlink()
+        assert with_least(4).code == 0
+        provenance = saccade.open_bundle(weights.parent / "x.saccade").manifest.provenance
+        assert provenance["calibration"].startswith("4 images, SHA-256 ")
+
     def test_an_unknown_one_is_refused_before_the_network_is_built(
         self, capfd: Capture, weights: Path, classes: Path, tmp_path: Path
     ) -> None:

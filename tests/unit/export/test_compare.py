@@ -176,6 +176,7 @@ class TestCommand:
         found = call(capfd, "compare", f"{several}:fp32-cpu", f"{several}:int8-cpu")
         assert found.code == 0
         assert found.out.count("agrees: ") == 4
+        assert call(capfd, "compare", several, several, "--limit", "2").out.count("agrees: ") == 2
         source = call(
             capfd, "compare", several, f"{several}@openvino", "--source", "scenes:seed=3,frames=5,size=64x48", "--json"
         )
@@ -194,6 +195,10 @@ class TestCommand:
         assert images.code == 0
         assert "grey levels apart at most (at most 1)" in images.out
         assert "the tensors do not part" in images.out
+        stepwise = f"{tiny_restorer_bundle}:fp32-cpu-stepwise"
+        refused = call(capfd, "compare", stepwise, f"{stepwise}@openvino", "--bisect")
+        assert refused.code == 2
+        assert "has three; give an unrolled variant" in refused.err
         other = call(capfd, "compare", one, four)
         assert other.code == 2
         assert "compare two alike" in other.err

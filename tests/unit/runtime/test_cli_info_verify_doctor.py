@@ -274,6 +274,30 @@ class TestDoctor:
         assert found["packages"]["numpy"]
         assert found["problems"] == []
 
+    @pytest.mark.parametrize(
+        ("cpuinfo", "has_vnni"),
+        [
+            ("model name\t: Old\nflags\t\t: fpu avx2 avx512f\n", False),
+            ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+            ("flags\t\t: fpu avx2 avx_vnni\nvmx flags\t: vnmi\n", True),
+            ("Features\t: fp asimd asimddp i8mm\n", None),
+            ("", None),
+        ],
+    )
+    def test_a_processor_whose_8_bits_may_overflow_is_told_and_no_problem(
+        self,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        cpuinfo: str,
+        has_vnni: bool | None,
+    ) -> None:
+        monkeypatch.setattr("saccade.machine.cpuinfo", lambda: cpuinfo)
+        called = call(capfd, "doctor")
+        assert called.code == 0
+        assert ("8 bits      no VNNI" in called.out) == (has_vnni is False)
+        assert ("processor   Old, " in called.out) == ("Old" in cpuinfo)
+        assert call(capfd, "doctor", "--json").document["vnni"] is has_vnni
+
     def test_two_builds_of_onnx_runtime_over_each_other_are_found(self, tmp_path: Path) -> None:
         environment = with_distributions(tmp_path, {"onnxruntime": "1.22.0", "onnxruntime-gpu": "1.20.1"})
         called = call_apart("doctor", environment=environment)

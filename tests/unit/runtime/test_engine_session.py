@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.commands import call
 from tests.stand_in_tensorrt import FAILURE, NO_MEMORY, Context, Cuda, Engine, stand_in
 
@@ -371,3 +372,65 @@ class TestReplay:
         count = len(saccade.open_bundle(shipped_bundle).manifest.golden)
         assert called.code == 0
         assert f"built; not run: {count} of {count} golden frames are not of the sizes built for" in called.out
+
+
+class TestCacheFolder:
+    """``saccade.open`` and the commands that open a bundle, told where built engines are."""
+
+    @pytest.fixture(autouse=True)
+    def put(self, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("saccade.engines.gpu_description", lambda: "Stand-in")
+        monkeypatch.setattr("saccade.engines.find_spec", lambda name: name == "tensorrt" or None)
+        monkeypatch.setattr("saccade.engines.tensorrt.load_library", lambda name: device.library)
+        monkeypatch.setattr("saccade.engines.tensorrt.devices", lambda: ("cuda",))
+        monkeypatch.setattr("saccade.engines.tensorrt.lacks", lambda variant, device: None)
+        monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "usual"))
+        monkeypatch.setattr(Engine, "most", (1, 4096, 4096, 3))
+
+    def test_what_is_told_comes_before_the_environment(
+        self, device: Device, shipped_bundle: Path, tmp_path: Path
+    ) -> None:
+        device.taken |= {b"engine 2", b"engine 3"}
+        for told in (tmp_path / "told", str(tmp_path / "told as text")):
+            saccade.open(shipped_bundle, engine="tensorrt", cache=told).close()
+            assert engines_in(Path(told)) == 1
+        assert not (tmp_path / "usual").exists()
+        saccade.open(shipped_bundle, engine="tensorrt").close()
+        assert engines_in(tmp_path / "usual") == 1
+
+    def test_what_was_built_there_is_not_built_again(
+        self, device: Device, shipped_bundle: Path, tmp_path: Path
+    ) -> None:
+        saccade.open(shipped_bundle, engine="tensorrt", cache=tmp_path / "told").close()
+        device.library = stand_in(device.cuda, device.refusing, {b"engine 1"})
+        device.library.module.Builder = None  # type: ignore[assignment]
+        saccade.open(shipped_bundle, engine="tensorrt", cache=tmp_path / "told").close()
+        with pytest.raises(EngineError, match="failed while building"):
+            saccade.open(shipped_bundle, engine="tensorrt", cache=tmp_path / "other")
+
+    @pytest.mark.parametrize("command", ["verify", "run", "eval"])
+    def test_commands_take_it(
+        self, capfd: pytest.CaptureFixture[str], shipped_bundle: Path, tmp_path: Path, command: str
+    ) -> None:
+        more = {
+            "verify": (),
+            "run": ("--source", "scenes:frames=1,size=64x48", "-o", tmp_path / "out"),
+            "eval": ("--data", labelled_street(tmp_path / "data")),
+        }[command]
+        called = call(capfd, command, shipped_bundle, "--engine", "tensorrt", "--cache", tmp_path / "told", *more)
+        assert called.code == (1 if command == "verify" else 0), called.err  # the stand-in is no segmenter
+        assert engines_in(tmp_path / "told") == 1
+        assert not (tmp_path / "usual").exists()
+
+
+def engines_in(folder: Path) -> int:
+    return [key["kind"] for _, _, key in EngineCache(folder).entries()].count("engine")
+
+
+def labelled_street(folder: Path) -> Path:
+    """A split of one image whose pixels are all of the first class."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    for name, pixels in (("images", image), ("labels", image[..., 0])):
+        (folder / "val" / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "val" / name / "0.png")
+    return folder

@@ -38,7 +38,8 @@ class TensorRTEngine:
     """See ``Engine``. Clones share the engine and have a context, a stream and buffers of their own."""
 
     def __init__(self, name: str, graph: Graph, options: EngineOptions, cache: EngineCache | None = None) -> None:
-        """``name`` is "tensorrt" or "tensorrt-rtx". An engine that is not in the cache is built, which takes minutes.
+        """``name`` is "tensorrt" or "tensorrt-rtx". An engine that is not in the cache, which is that of ``options``
+        unless one is given, is built; this takes minutes.
 
         Raises ``DeviceError`` for a GPU, driver or library that is not here, ``RequestError`` for another device,
         ``EngineError`` for a graph that is refused, ``OutputError`` for a cache that cannot be used.
@@ -49,7 +50,7 @@ class TensorRTEngine:
         cuda = load_cuda()
         gpu = find_gpu(cuda)
         library = load_library(name)
-        loaded = _load(library, graph, options, settings, gpu, cache or EngineCache())
+        loaded = _load(library, graph, options, settings, gpu, cache or EngineCache(options.cache))
         self._share(_Shared(cuda, gpu, loaded, settings), EngineInfo(name, library.version, "cuda", 0))
 
     def describe(self) -> EngineInfo:
