@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -68,7 +69,7 @@ def _each_taken(_node: onnx.NodeProto, given: Given, _made: Value) -> int:
 
 
 def _window(node: onnx.NodeProto, _given: Given, made: Value) -> int:
-    return made.count * math.prod(_attribute(node, "kernel_shape", (1,)))
+    return made.count * math.prod(_attribute(node, "kernel_shape", [1]))
 
 
 def _resized(node: onnx.NodeProto, _given: Given, made: Value) -> int:
@@ -125,6 +126,6 @@ def _needed(value: Value | None) -> Value:
     return value
 
 
-def _attribute(node: onnx.NodeProto, name: str, otherwise: object) -> object:
+def _attribute(node: onnx.NodeProto, name: str, otherwise: Any) -> Any:
     found = next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), otherwise)
     return found.decode() if isinstance(found, bytes) else found

@@ -1,7 +1,7 @@
-"""Graphs of one operation over and over, whose arithmetic engines do as fast as they can: what peaks are measured with.
+"""Graphs of one product a few times in a row, which engines do as fast as they can: what peaks are measured with.
 
-Inputs are x, outputs y, of one shape. In 8 bits all tensors are so, with the marks (Q/DQ) that engines know operations in
-8 bits by: activations are uint8, weights int8.
+Inputs are x, outputs y, of one shape. In 8 bits all tensors are so, with the marks (Q/DQ) that engines know operations
+in 8 bits by: activations are uint8, weights int8.
 """
 
 from __future__ import annotations

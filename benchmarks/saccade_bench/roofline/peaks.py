@@ -82,14 +82,22 @@ def _measured(threads: int) -> Peaks:
     measured: list[Peak] = []
     missing: dict[str, str] = {}
     for way in WAYS:
-        try:
-            measured += [_peak(way, product, threads) for product in PRODUCTS]
-        except SaccadeError as error:
-            missing[f"{way.precision}, {way.engine}"] = str(error)
+        found, reason = _peaks_of(way, threads)
+        measured += found
+        if reason is not None:
+            missing[f"{way.precision}, {way.engine}"] = reason
     best: dict[str, Peak] = {}
     for peak in sorted(measured, key=lambda peak: peak.gflops):
         best[peak.precision] = peak
     return Peaks(threads, best, tuple(measured), missing, *copy_bandwidth(threads))
+
+
+def _peaks_of(way: Way, threads: int) -> tuple[list[Peak], str | None]:
+    """The peaks of all products, or why there is none."""
+    try:
+        return [_peak(way, product, threads) for product in PRODUCTS], None
+    except SaccadeError as error:
+        return [], str(error)
 
 
 def _peak(way: Way, product: Product, threads: int) -> Peak:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from saccade import engines
 from saccade.bundle import Bundle
-from saccade.engines.base import Array, Engine, EngineOptions, OutputSpec
+from saccade.engines.base import Array, Engine, EngineInfo, EngineOptions, OutputSpec
 from saccade.opening import choose, graph_of, task_of
 from saccade.spec import RestoreSpec, Variant
 from saccade_bench.roofline.work import Work, count
@@ -61,9 +61,11 @@ def measure(bundle: Bundle, frames: Sequence[Frame], variant: str = "auto", thre
     inputs = _inputs(bundle, chosen, name, partial(_first_result, given, asked))
     work = _work(bundle, chosen, inputs)
     options = EngineOptions("cpu", threads, settings=chosen.engine_options.get(name))
-    with task_of(
-        bundle, [chosen], lambda part, stage: engines.load(name, graph_of(bundle, part, stage), options)
-    ) as task:
+
+    def load(part: Variant, stage: str) -> Engine:
+        return engines.load(name, graph_of(bundle, part, stage), options)
+
+    with task_of(bundle, [chosen], load) as task:
         info = task.describe()
         run: Any = task
         for frame in itertools.islice(itertools.cycle(given), WARM_FRAMES):
@@ -123,21 +125,30 @@ def _work(bundle: Bundle, variant: Variant, inputs: Inputs) -> Work:
 
 
 class _Noting:
-    """An engine that notes what it is given; everything else is passed on."""
+    """An engine that notes what it is given. See ``Engine``."""
 
     def __init__(self, engine: Engine, stage: str, seen: Inputs) -> None:
         self._engine, self._stage, self._seen = engine, stage, seen
+
+    def describe(self) -> EngineInfo:
+        return self._engine.describe()
+
+    def input_buffer(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        return self._engine.input_buffer(name, shape, dtype)
 
     def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None:
         self._seen.append((self._stage, {name: array.copy() for name, array in inputs.items()}))
         self._engine.submit(inputs, outputs)
 
+    def wait(self) -> Mapping[str, Array]:
+        return self._engine.wait()
+
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> Mapping[str, Array]:
         self.submit(inputs, outputs)
-        return self._engine.wait()
+        return self.wait()
 
     def clone(self) -> _Noting:
         return _Noting(self._engine.clone(), self._stage, self._seen)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
+    def close(self) -> None:
+        self._engine.close()

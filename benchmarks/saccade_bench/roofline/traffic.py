@@ -32,10 +32,8 @@ def bytes_moved(graph: onnx.GraphProto, values: Mapping[str, Value]) -> int:
 
 def _homes(graph: onnx.GraphProto, values: Mapping[str, Value]) -> dict[str, str]:
     """By value: the one whose bytes are moved for it, which is itself but for views and what was widened."""
-    homes: dict[str, str] = {}
+    homes = {name: name for node in graph.node for name in node.output}
     for node in graph.node:
-        for name in node.output:
-            homes[name] = name
         if node.op_type in VIEWS or (node.op_type in WIDENING and _is_wider(node, values)):
             homes[node.output[0]] = homes.get(node.input[0], node.input[0])
     return homes

@@ -1,15 +1,14 @@
 """What a graph has to do at least: floating-point operations, and bytes between the processor and memory.
 
-Operations come in two counts. Products are those of convolutions and matrix products, as authors of networks and
-``torch.utils.flop_counter`` count them, but in operations: twice the number of MACs. All else is counted apart, since an
-engine does it while products wait for data.
+Operations come in two counts. Products are the multiplications and additions of convolutions and matrix products,
+twice the number of MACs, as ``torch.utils.flop_counter`` has them. All else is counted apart: no peak is a limit of it.
 
 Bytes follow one model. Weights are read once, and so are the graph's inputs; its outputs are written once. Any other
 tensor is written once and read once, however many operators take it, unless it never needs to exist: elementwise
 operators, normalisation and quantising are fused to the operator before, the latest one where there are several. So of
-a convolution, its SiLU and a sum with an earlier tensor only the sum is written. Reshaped tensors are the same bytes, and
-what was widened (a cast to more bytes, dequantised, repeated) is moved as it was before. Tensors that fit into a cache
-need not go to memory at all: small graphs can beat this count.
+a convolution, its SiLU and a sum with an earlier tensor only the sum is written. Reshaped tensors are the same bytes,
+and what was widened (a cast to more bytes, dequantised, repeated) is moved as it was before. Tensors that fit into a
+cache need not go to memory at all: small graphs can beat this count.
 """
 
 from __future__ import annotations
