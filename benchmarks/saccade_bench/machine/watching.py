@@ -22,9 +22,9 @@ class Watched:
     """A stretch of ``seconds``. Times of processor are in cores: 1.5 is one core and half of another, on average.
 
     ``own_cores`` are of the processes that were followed and of this one, ``others_cores`` of all else,
-    ``stolen_cores`` went to other machines of the same host. ``core_busy`` has each core's share at work, 0 to 1. ``load_before`` is the
-    average of the minute before. ``series`` are by name, with a value for each of ``at_s``, in seconds.
-    ``throttle_events`` is how often the processor slowed itself down. ``cost_cores`` is what watching took.
+    ``stolen_cores`` went to other machines of the same host. ``core_busy`` has each core's share at work, 0 to 1.
+    ``load_before`` is the average of the minute before. ``series`` are by name, with a value for each of ``at_s``, in
+    seconds. ``throttle_events`` is how often the processor slowed itself down. ``cost_cores`` is what watching took.
     """
 
     seconds: float
