@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = "models/bundles/road-camvid.saccade"
+SOURCE = "scenes:frames=1,size=96x64"
 WEIGHTS = "models/saccade_models/weights/edanet-camvid.safetensors"
 
 CALLS = {
@@ -18,6 +19,8 @@ CALLS = {
     "another task": (("saccade_bench.few_step", BUNDLE, "--weights", "w.safetensors"), 2, "must be a denoiser"),
     "a size that is none": (("saccade_bench.bare", BUNDLE, "--size", "720"), 2, "--size must be HEIGHTxWIDTH"),
     "no bundle to build": (("saccade_bench.engines", "absent.saccade"), 3, "absent.saccade"),
+    "no bundle to hold to a limit": (("saccade_bench.roofline", "absent.saccade"), 3, "absent.saccade"),
+    "no such variant": (("saccade_bench.roofline", BUNDLE, "--variant", "fp64", "--source", SOURCE), 2, "fp64"),
     "no digits": (("saccade_models.digits", "absent", "-o", "run"), 3, "absent"),
     "no device": (("saccade_models.digits", "absent", "-o", "run", "--device", "abacus"), 2, "--device must be cpu or"),
     "no plates": (("saccade_models.plates", "absent", "-o", "run"), 3, "annotations.json"),

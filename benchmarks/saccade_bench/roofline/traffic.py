@@ -18,7 +18,7 @@ def bytes_moved(graph: onnx.GraphProto, values: Mapping[str, Value]) -> int:
     """
     homes = _homes(graph, values)
     groups = _groups(graph, homes)
-    makers = {homes[name]: index for index, node in enumerate(graph.node) for name in node.output if name}
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if homes[name] == name}
     read: set[str] = set()
     for index, node in enumerate(graph.node):
         for name in _taken(node):
@@ -53,8 +53,7 @@ def _groups(graph: onnx.GraphProto, homes: Mapping[str, str]) -> list[int]:
         before = [made_by[home] for name in numbers if (home := homes.get(name, name)) in made_by]
         is_fused = node.op_type in FUSED | VIEWS
         groups.append(max(before) if before and is_fused else index)
-        for name in node.output:
-            made_by.setdefault(homes[name], groups[-1])
+        made_by.update({name: groups[-1] for name in node.output if homes[name] == name})
     return groups
 
 
