@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def main(bundle: Path, variant: str, source: str, threads: int | None, as_json: bool) -> None:
     """Measure what this machine's CPU computes and copies at best, and the share of it that BUNDLE's engine reaches."""
+    from saccade_bench.machine.verdict import verdict
+    from saccade_bench.machine.watching import Watcher
     from saccade_bench.overhead import read_frames
     from saccade_bench.roofline.limits import share_of_work
     from saccade_bench.roofline.peaks import measure_peaks
@@ -36,14 +38,18 @@ def main(bundle: Path, variant: str, source: str, threads: int | None, as_json: 
     frames = read_frames(source, 100)
     if len({frame.shape for frame in frames}) != 1:
         raise RequestError(f"--source must give frames of one size, but {source} gives none, or several sizes")
-    measured = measure(opened, frames, variant, threads)
-    peaks = measure_peaks(threads)
+    with Watcher() as watcher:
+        measured = measure(opened, frames, variant, threads)
+        peaks = measure_peaks(threads)
+    found = verdict(watcher.result())
     limit = share_of_work(measured.work, measured.engine_ms / 1000, peaks, measured.precision)
     if as_json:
+        parts = {"peaks": peaks, "measured": measured, "limit": limit, "verdict": found}
         about = {"processor": machine.processor(), "cores": machine.usable_cores()}
-        emit_json({**about, "peaks": asdict(peaks), "measured": asdict(measured), "limit": asdict(limit)})
+        emit_json({**about, **{name: asdict(part) for name, part in parts.items()}})
         return
-    click.echo("\n".join([*_of_machine(peaks), *_of_bundle(measured), *_of_limit(limit, measured)]))
+    disturbing = [f"disturbed  {reason}" for reason in found.reasons]
+    click.echo("\n".join([*_of_machine(peaks), *_of_bundle(measured), *_of_limit(limit, measured), *disturbing]))
 
 
 def _of_machine(peaks: Peaks) -> list[str]:
@@ -79,4 +85,4 @@ def _of_limit(limit: Limit, measured: Measured) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_command(main, "python -m saccade_bench.roofline", "ort,export")
+    run_command(main, "python -m saccade_bench.roofline", "ort,export,bench")

@@ -13,7 +13,7 @@ CACHES = 4
 """STREAM's rule: each array is at least four times as large as the last cache, so that it comes from memory."""
 
 LEAST_BYTES, MOST_BYTES = 64 << 20, 512 << 20
-REPEATS = 8
+REPEATS = 4
 
 
 def copy_bandwidth(threads: int) -> tuple[float, int]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from saccade import engines
-from saccade.engines.base import EngineOptions, Graph, OutputSpec
+from saccade.engines.base import Engine, EngineOptions, Graph, OutputSpec
 from saccade.errors import SaccadeError
 from saccade.machine import usable_cores
 from saccade_bench.roofline.bandwidth import copy_bandwidth
 from saccade_bench.roofline.peak_graphs import OPSET, PRODUCTS, Product, float_graph, int8_graph, x_of
 
-SECONDS_A_PRODUCT = 0.15
-"""Enough for some tens of runs, of which the best counts: what else the machine does only ever adds time."""
+ROUNDS = 3
+SECONDS_A_TURN = 0.06
+"""Of a product in a round: some tens of runs, of which the best of all rounds counts, since what else the machine does
+only ever adds time. Rounds lie seconds apart, so that one busy second does not lower a peak."""
 
-LEAST_RUNS = 5
+LEAST_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -79,44 +82,60 @@ def measure_peaks(threads: int | None = None) -> Peaks:
 
 @cache
 def _measured(threads: int) -> Peaks:
-    measured: list[Peak] = []
     missing: dict[str, str] = {}
-    for way in WAYS:
-        found, reason = _peaks_of(way, threads)
-        measured += found
-        if reason is not None:
-            missing[f"{way.precision}, {way.engine}"] = reason
-    best: dict[str, Peak] = {}
-    for peak in sorted(measured, key=lambda peak: peak.gflops):
-        best[peak.precision] = peak
-    return Peaks(threads, best, tuple(measured), missing, *copy_bandwidth(threads))
+    opened: list[_Opened] = []
+    with ExitStack() as stack:
+        for way in WAYS:
+            found, reason = _open(way, threads, stack)
+            opened += found
+            if reason is not None:
+                missing[f"{way.precision}, {way.engine}"] = reason
+        seconds = [math.inf] * len(opened)
+        copies: list[tuple[float, int]] = []
+        for _ in range(ROUNDS):
+            seconds = [min(best, _best_seconds(each)) for best, each in zip(seconds, opened, strict=True)]
+            copies.append(copy_bandwidth(threads))
+    peaks = tuple(each.peak(best) for each, best in zip(opened, seconds, strict=True))
+    best = {peak.precision: peak for peak in sorted(peaks, key=lambda peak: peak.gflops)}
+    return Peaks(threads, best, peaks, missing, *max(copies))
 
 
-def _peaks_of(way: Way, threads: int) -> tuple[list[Peak], str | None]:
-    """The peaks of all products, or why there is none."""
+@dataclass(frozen=True)
+class _Opened:
+    """A product in an engine."""
+
+    way: Way
+    product: Product
+    engine: Engine
+
+    def peak(self, seconds: float) -> Peak:
+        return Peak(self.way.precision, self.way.engine, str(self.product), self.product.flops / seconds / 1e9)
+
+
+def _open(way: Way, threads: int, stack: ExitStack) -> tuple[list[_Opened], str | None]:
+    """All products in a way's engine, which ``stack`` closes; or none, and the reason."""
+    opened: list[_Opened] = []
     try:
-        return [_peak(way, product, threads) for product in PRODUCTS], None
+        engines.choose(way.engine, "cpu")  # says what is not installed
+        for product in PRODUCTS:
+            graph = Graph("peak.onnx", memoryview(way.graph(product)), {}, OPSET)
+            engine = engines.load(way.engine, graph, EngineOptions("cpu", threads, settings=way.settings))
+            stack.callback(engine.close)
+            opened.append(_Opened(way, product, engine))
     except SaccadeError as error:
         return [], str(error)
+    return opened, None
 
 
-def _peak(way: Way, product: Product, threads: int) -> Peak:
-    engines.choose(way.engine, "cpu")  # says what is not installed
-    graph = Graph("peak.onnx", memoryview(way.graph(product)), {}, OPSET)
-    engine = engines.load(way.engine, graph, EngineOptions("cpu", threads, settings=way.settings))
-    try:
-        return Peak(way.precision, way.engine, str(product), product.flops / _best_seconds(engine, way, product) / 1e9)
-    finally:
-        engine.close()
-
-
-def _best_seconds(engine: Any, way: Way, product: Product) -> float:
-    given, wanted = {"x": x_of(product, way.dtype)}, {"y": OutputSpec(product.x, way.dtype)}
-    engine.run(given, wanted)
+def _best_seconds(opened: _Opened) -> float:
+    """Of as many runs as a turn has time for, after one that does not count."""
+    given = {"x": x_of(opened.product, opened.way.dtype)}
+    wanted = {"y": OutputSpec(opened.product.x, opened.way.dtype)}
+    opened.engine.run(given, wanted)
     took: list[float] = []
-    end = time.perf_counter() + SECONDS_A_PRODUCT
+    end = time.perf_counter() + SECONDS_A_TURN
     while len(took) < LEAST_RUNS or time.perf_counter() < end:
         started = time.perf_counter()
-        engine.run(given, wanted)
+        opened.engine.run(given, wanted)
         took.append(time.perf_counter() - started)
     return min(took)

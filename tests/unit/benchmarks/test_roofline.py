@@ -201,7 +201,7 @@ def test_a_precision_without_a_peak_is_refused_with_the_reason() -> None:
 @pytest.fixture(scope="module")
 def machine_peaks() -> Iterator[Peaks]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peaks_module, "SECONDS_A_PRODUCT", 0.05)
+        patch.setattr(peaks_module, "ROUNDS", 2)
         yield measure_peaks()
 
 
@@ -220,6 +220,9 @@ def test_peaks_are_of_every_precision_or_say_why_not(machine_peaks: Peaks) -> No
 MOST_SHARE = 1.15
 """Peaks and a bundle are measured one after the other: a machine may be that much faster the second time."""
 
+TRIES = 3
+"""A busy machine may lower the peaks for one measurement, but not for each of three."""
+
 
 def test_no_engine_is_beyond_the_limit(machine_peaks: Peaks, shipped_bundle: Path) -> None:
     frames = [scenes.render(1, index, (360, 480)).image for index in range(5)]
@@ -227,7 +230,11 @@ def test_no_engine_is_beyond_the_limit(machine_peaks: Peaks, shipped_bundle: Pat
     assert (measured.precision, measured.frames, measured.width, measured.height) == ("fp32", 5, 480, 360)
     assert 5e9 < measured.work.flops < 7e9
     seconds = measured.engine_ms / 1000
-    assert 0 < share_of_work(measured.work, seconds, machine_peaks, measured.precision).share <= MOST_SHARE
+    shares = [share_of_work(measured.work, seconds, machine_peaks, measured.precision).share]
+    while min(shares) > MOST_SHARE and len(shares) < TRIES:
+        peaks_module._measured.cache_clear()
+        shares.append(share_of_work(measured.work, seconds, measure_peaks(), measured.precision).share)
+    assert 0 < min(shares) <= MOST_SHARE, shares
     peak = machine_peaks.best["fp32"]
     slow = replace(machine_peaks, best={"fp32": replace(peak, gflops=peak.gflops / 100)})  # the twin: a wrong peak
     assert share_of_work(measured.work, seconds, slow, measured.precision).share > MOST_SHARE
@@ -253,6 +260,7 @@ def test_the_command_prints_the_roofs_and_the_share(
     assert "fp32-cpu on onnxruntime" in shown
     assert "of it reached" in shown
     document = json.loads(CliRunner().invoke(main, [*call, "--json"], catch_exceptions=False).stdout)
+    assert document["verdict"]["disturbed"] == bool(document["verdict"]["reasons"])
     assert document["limit"]["bound"] in ("compute", "memory")
     assert document["measured"]["work"]["products"].keys() == {"float"}
     assert document["peaks"]["best"]["fp32"]["gflops"] > 0
