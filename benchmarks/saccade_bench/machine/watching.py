@@ -44,11 +44,13 @@ class Watched:
 class Watcher:
     """Samples the machine from ``with`` to its end, every ``period_s``; ``result`` has what was found.
 
-    Nothing that this machine does not give raises. The process that makes it should only wait meanwhile.
+    Nothing that this machine does not give raises. The process that makes it should only wait meanwhile; where it
+    computes itself, ``meters_hiccups`` must be False: its own Python would be seen as some.
     """
 
-    def __init__(self, period_s: float = PERIOD_S) -> None:
+    def __init__(self, period_s: float = PERIOD_S, *, meters_hiccups: bool = True) -> None:
         self._period_s = period_s
+        self._meters_hiccups = meters_hiccups
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._meter = HiccupMeter()
@@ -64,14 +66,16 @@ class Watcher:
         self._cores = self._cores_last = core_times()
         self._own_s = 0.0
         self._began = self._last = time.monotonic()
-        self._meter.__enter__()
+        if self._meters_hiccups:
+            self._meter.__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         self._thread.join()
-        self._meter.__exit__()
+        if self._meters_hiccups:
+            self._meter.__exit__()
 
     def follow(self, pids: Iterable[int]) -> None:
         """These processes are the benchmark's own."""

@@ -38,7 +38,7 @@ def main(bundle: Path, variant: str, source: str, threads: int | None, as_json: 
     frames = read_frames(source, 100)
     if len({frame.shape for frame in frames}) != 1:
         raise RequestError(f"--source must give frames of one size, but {source} gives none, or several sizes")
-    with Watcher() as watcher:
+    with Watcher(meters_hiccups=False) as watcher:
         measured = measure(opened, frames, variant, threads)
         peaks = measure_peaks(threads)
     found = verdict(watcher.result())

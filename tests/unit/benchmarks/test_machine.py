@@ -133,6 +133,15 @@ def test_watching_gives_json_and_costs_little() -> None:
     assert found.cost_cores < 0.03, "a hundredth of a core, and a busy machine's caches"
 
 
+def test_without_its_meter_no_hiccup_is_seen() -> None:
+    with Watcher(0.05, meters_hiccups=False) as watcher:
+        time.sleep(0.1)
+    assert watcher.result().hiccups.count == 0
+    with Watcher(0.05) as watcher:
+        time.sleep(0.1)
+    assert watcher.result().hiccups.count > 0
+
+
 def test_facts_are_json_and_every_unknown_has_its_reason() -> None:
     found = facts()
     content = json.loads(json.dumps(asdict(found)))
