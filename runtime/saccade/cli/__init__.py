@@ -28,7 +28,7 @@ COMMANDS = {
 
 ORDER = (
     "train", "export", "quantize", "compare", "support",
-    "info", "build", "verify", "run", "eval", "doctor",
+    "info", "build", "verify", "run", "eval", "bench", "doctor",
 )  # fmt: skip
 INTERRUPTED = 130
 

@@ -94,7 +94,7 @@ class Engine(Protocol):
 
 @contextmanager
 def _on_disk(graph: Graph) -> Generator[Path, None, None]:
-    with TemporaryDirectory(prefix="saccade-") as folder:
+    with TemporaryDirectory(prefix="saccade-", ignore_cleanup_errors=True) as folder:  # out of memory, removing fails too
         path = Path(folder) / graph.name
         path.write_bytes(graph.model)
         for location, data in graph.weights.items():

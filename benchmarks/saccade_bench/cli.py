@@ -1,0 +1,210 @@
+"""``saccade bench``: variants and engines side by side in one run, with the noise of the machine beside them."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import saccade
+from saccade.cli import emit_json
+from saccade.cli.options import json_option
+from saccade.errors import OutputError, RequestError
+
+if TYPE_CHECKING:
+    from saccade_bench.against import Change
+    from saccade_bench.arms import Arm
+    from saccade_bench.document import ArmReport, Document
+    from saccade_bench.turns import Measured, Tell
+
+TIERS = ("smoke", "quick", "publish")
+FRAMES = 8
+PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%?")
+
+
+class Percent(click.ParamType[float]):
+    """A share written as a percentage: 3%, or 3."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = PERCENT.fullmatch(str(value))
+        if found is None or not 0 < float(found[1]) < 1000:
+            self.fail(f"{value!r} is not a percentage above 0, such as 3%", param, ctx)
+        return float(found[1]) / 100
+
+
+@click.command(short_help="Measure variants and engines side by side, with the noise beside them.")
+@click.argument("arms", nargs=-1, required=True)
+@click.option("--source", default="scenes:size=1280x720", show_default=True, help="Where the frames come from.")
+@click.option("--frames", type=click.IntRange(1), default=FRAMES, show_default=True, help="Different frames to run.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of each arm.  [default: all usable cores]")
+@click.option("--smoke", "tier", flag_value="smoke", help="64 samples, at most 6 s an arm.")
+@click.option("--quick", "tier", flag_value="quick", default="quick", help="662 samples, at most 45 s.  [default]")
+@click.option("--publish", "tier", flag_value="publish", help="6,636 samples, at most 10 minutes.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, with every sample.")
+@click.option("--against", type=click.Path(path_type=Path), help="An earlier bench.json to compare CPU time with.")
+@click.option("--fail-over", type=Percent(), default="3%", show_default=True, help="More CPU time than that fails.")
+@json_option
+def bench(
+    arms: tuple[str, ...],
+    source: str,
+    frames: int,
+    threads: int | None,
+    tier: str,
+    output: Path | None,
+    against: Path | None,
+    fail_over: float,
+    as_json: bool,
+) -> None:
+    """Time ARMS from frame to result: BUNDLE.saccade[:VARIANT][@ENGINE][*THREADS].
+
+    A bundle alone stands for all of its variants and engines that can run here. Each arm has a process of its own; they
+    take turns, so what the machine does meanwhile it does to all. A second process of the first arm gives the noise
+    floor: what is below twice that is no difference. Exit code 1: with --against, an arm needs more CPU time than
+    --fail-over allows.
+    """
+    from saccade_bench import against as earlier
+    from saccade_bench import document
+
+    before = None if against is None else document.read(against)
+    if output is not None and output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file; --output names a folder")
+    made = _measured(arms, source, frames, threads, tier)
+    if output is not None:
+        _write(made, output)
+    found = [] if before is None else earlier.changes(made, before)
+    slower = [change for change in found if change.is_slower_than(fail_over)]
+    if as_json:
+        emit_json(document.as_content(made) | {"changes": [vars(change) for change in found], "passed": not slower})
+    else:
+        _print(made, found, slower, fail_over, against)
+    if slower:
+        raise SystemExit(1)
+
+
+def _measured(arms: Sequence[str], source: str, count: int, threads: int | None, tier: str) -> Document:
+    from saccade_bench.chosen import bundle_arms, read_asked
+    from saccade_bench.document import document
+    from saccade_bench.overhead import read_frames
+    from saccade_bench.turns import TIERS as EFFORTS
+
+    asked = [read_asked(text) for text in arms]
+    frames = read_frames(source, count)
+    if not frames:
+        raise RequestError(f"{source} has no frames")
+    if len({frame.shape for frame in frames}) > 1:
+        raise RequestError(f"the frames of {source} have several sizes; one size is measured at a time")
+    with TemporaryDirectory(prefix="saccade-bench-") as folder:
+        chosen = bundle_arms(asked, frames, Path(folder), threads)
+        reports = _run(chosen, Path(folder), threads, tier)
+    height, width, _ = frames[0].shape
+    settings = {
+        "arms": list(arms), "source": source, "frames": len(frames), "width": width, "height": height,
+        "threads": threads, "tier": tier, **vars(EFFORTS[tier]),
+    }  # fmt: skip
+    return document(settings, _machine(), reports)
+
+
+def _run(chosen: Sequence[Arm], folder: Path, threads: int | None, tier: str) -> list[ArmReport]:
+    """Measure the arms, with a second process of the first one and the yardstick after them."""
+    from rich.progress import Progress
+
+    from saccade_bench.agreement import agreement
+    from saccade_bench.arms import Arm
+    from saccade_bench.turns import TIERS as EFFORTS
+    from saccade_bench.turns import measure
+
+    results = [folder / f"result-{index}.npz" for index in range(len(chosen))]
+    named = [replace(arm, spec={**arm.spec, "result": str(path)}) for arm, path in zip(chosen, results, strict=True)]
+    again = replace(chosen[0], name=f"{chosen[0].name} again")
+    yardstick = Arm("yardstick", "saccade_bench.ways.yardstick", {"threads": threads})
+    with Progress(console=_console(), transient=True) as progress:
+        measured = measure([*named, again, yardstick], EFFORTS[tier], _teller(progress))
+    near = [agreement(results[0], path) for path in results]
+    roles = [("arm", each) for each in near] + [("again", None), ("yardstick", None)]
+    return [_report(each, role, found) for each, (role, found) in zip(measured, roles, strict=True)]
+
+
+def _report(measured: Measured, role: str, agreement: float | None) -> ArmReport:
+    from saccade_bench.document import ArmReport
+
+    start = measured.start
+    return ArmReport(
+        measured.arm.name,
+        role,
+        start.about,
+        *(measured.rounds(what) for what in ("wall", "cpu", "engine")),
+        imported_ms=start.imported_ms,
+        opened_ms=start.opened_ms,
+        first_ms=start.first_ms,
+        peak_mb=measured.peak_mb,
+        agreement=agreement,
+    )
+
+
+def _machine() -> dict[str, Any]:
+    from saccade import machine
+
+    return {
+        "saccade": saccade.__version__,
+        "processor": machine.processor(),
+        "cores": machine.usable_cores(),
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _teller(progress: Any) -> Tell:
+    task = progress.add_task("", total=None)
+    return lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+def _console() -> Any:
+    """Progress is told on standard error; standard output is for results."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _write(made: Document, folder: Path) -> None:
+    from saccade_bench.document import to_json
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / "bench.json.unfinished"
+        unfinished.write_text(to_json(made), encoding="utf-8")
+        unfinished.replace(folder / "bench.json")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error}") from error
+
+
+def _print(
+    made: Document, found: Sequence[Change], slower: Sequence[Change], fail_over: float, against: Path | None
+) -> None:
+    from rich.console import Console
+
+    from saccade_bench.report.terminal import show
+
+    settings, machine = made.settings, made.machine
+    click.echo(
+        f"{settings['width']}x{settings['height']}, {machine['cores']} cores of {machine['processor']}, "
+        f"{settings['tier']}: {len(made.arms[0].wall)} rounds"
+    )
+    show(made, Console(width=None if _is_terminal() else 200))
+    for change in found:
+        verdict = "more than" if change in slower else "within"
+        click.echo(
+            f"{change.name}: {change.middle:.3f} times the CPU time in {against} ({change.low:.3f} to "
+            f"{change.high:.3f}), {verdict} --fail-over {100 * fail_over:g}%"
+        )
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
