@@ -19,6 +19,7 @@ from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import OutputError, RequestError
 
 if TYPE_CHECKING:
+    from saccade_bench.accuracy import Labelled
     from saccade_bench.against import Change
     from saccade_bench.arms import Arm
     from saccade_bench.document import ArmReport, Document
@@ -68,6 +69,12 @@ class Percent(click.ParamType[float]):
 )
 @click.option("--deadline", type=FiniteRange(0, min_open=True), help="constant-stream: ms of age.  [two frames]")
 @click.option("--batch", type=click.IntRange(1), help="multi-stream and offline: frames at once.  [8 and 32]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Score the arms too, on what saccade quantize takes as --data."
+)
+@click.option("--split", default="val", show_default=True, help="Class maps: the folder in --data.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of a COCO json's images.  [beside it]")
+@click.option("--limit", type=click.IntRange(1), help="Score only the first images.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, with every sample.")
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier bench.json to compare CPU time with.")
 @click.option("--fail-over", type=Percent(), default="3%", show_default=True, help="More CPU time than that fails.")
@@ -83,6 +90,10 @@ def bench(
     policy: str,
     deadline: float | None,
     batch: int | None,
+    data: Path | None,
+    split: str,
+    images: Path | None,
+    limit: int | None,
     output: Path | None,
     against: Path | None,
     fail_over: float,
@@ -97,12 +108,14 @@ def bench(
     """
     from saccade_bench import against as earlier
     from saccade_bench import document
+    from saccade_bench.accuracy import Labelled
 
     before = None if against is None else document.read(against)
     if output is not None and output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file; --output names a folder")
     work = _work(scenario, fps, policy, deadline, batch)
-    made = _measured(arms, source, frames, threads, tier, work)
+    labelled = None if data is None else Labelled(data, images, split, limit)
+    made = _measured(arms, source, frames, threads, tier, work, labelled)
     if output is not None:
         _write(made, output)
     found = [] if before is None else earlier.changes(made, before)
@@ -133,7 +146,13 @@ def _work(
 
 
 def _measured(
-    arms: Sequence[str], source: str, count: int, threads: int | None, tier: str, work: Mapping[str, Any]
+    arms: Sequence[str],
+    source: str,
+    count: int,
+    threads: int | None,
+    tier: str,
+    work: Mapping[str, Any],
+    labelled: Labelled | None,
 ) -> Document:
     from saccade_bench.chosen import bundle_arms, read_asked
     from saccade_bench.document import document
@@ -148,7 +167,9 @@ def _measured(
         raise RequestError(f"the frames of {source} have several sizes; one size is measured at a time")
     with TemporaryDirectory(prefix="saccade-bench-") as folder:
         chosen = bundle_arms(asked, frames, Path(folder), threads)
-        reports = _run(chosen, Path(folder), threads, EFFORTS[tier], work)
+        if labelled is not None:
+            labelled.scorer(chosen[0].spec["bundle"])  # what is wrong with the data shows before anything runs
+        reports = _run(chosen, Path(folder), threads, EFFORTS[tier], work, labelled)
     height, width, _ = frames[0].shape
     settings = {
         "arms": list(arms), "source": source, "frames": len(frames), "width": width, "height": height,
@@ -158,11 +179,17 @@ def _measured(
 
 
 def _run(
-    chosen: Sequence[Arm], folder: Path, threads: int | None, effort: Effort, work: Mapping[str, Any]
+    chosen: Sequence[Arm],
+    folder: Path,
+    threads: int | None,
+    effort: Effort,
+    work: Mapping[str, Any],
+    labelled: Labelled | None,
 ) -> list[ArmReport]:
     """Measure the arms, with a second process of the first one and the yardstick after them."""
     from rich.progress import Progress
 
+    from saccade_bench.accuracy import scores
     from saccade_bench.agreement import agreement
     from saccade_bench.arms import Arm
     from saccade_bench.turns import before_a_camera, in_turns
@@ -177,29 +204,33 @@ def _run(
             measured = before_a_camera([*named, again], effort, work["fps"], work["policy"], tell)
         else:
             measured = in_turns([*named, again, yardstick], effort, work["batch"], tell)
+        scored = [None] * len(named) if labelled is None else scores(named, labelled, tell)
     near = [agreement(results[0], path) for path in results]
-    roles = [("arm", each) for each in near] + [("again", None), ("yardstick", None)]
-    return [
-        _report(each, role, found, work.get("deadline_ms", 0.0))
-        for each, (role, found) in zip(measured, roles, strict=False)
+    reports = [_report(each, work.get("deadline_ms", 0.0)) for each in measured]
+    arms = [
+        replace(report, agreement=agreed, scores=found)
+        for report, agreed, found in zip(reports, near, scored, strict=False)
     ]
+    others = [
+        replace(each, role=role) for each, role in zip(reports[len(arms) :], ("again", "yardstick"), strict=False)
+    ]
+    return [*arms, *others]
 
 
-def _report(measured: Measured, role: str, agreement: float | None, deadline_ms: float) -> ArmReport:
+def _report(measured: Measured, deadline_ms: float) -> ArmReport:
     from saccade_bench.document import ArmReport
     from saccade_bench.stream_report import stream_report
 
     start = measured.start
     return ArmReport(
         measured.arm.name,
-        role,
+        "arm",
         start.about,
         *(measured.rounds(what) for what in ("wall", "cpu", "engine")),
         imported_ms=start.imported_ms,
         opened_ms=start.opened_ms,
         first_ms=start.first_ms,
         peak_mb=measured.peak_mb,
-        agreement=agreement,
         stream=stream_report(measured.windows, deadline_ms) if measured.windows else None,
     )
 

@@ -21,9 +21,13 @@ def show(made: Document, console: Console) -> None:
         return
     task, batch = str(made.arms[0].about.get("task")), made.settings.get("batch", 1)
     table = _table(f"{batch} frames" if batch > 1 else "frame to result", *COLUMNS, UNITS.get(task, ""))
+    scored = [name for arm in made.by_role("arm") for name in arm.scores or ()]
+    for name in dict.fromkeys(scored):
+        table.add_column(name, justify="right")
     table.add_column("against the first")
     for arm in made.by_role("arm"):
-        table.add_row(arm.name, *_times(arm), _agreement(arm, task), _against(made, arm))
+        reached = [_score(arm, name) for name in dict.fromkeys(scored)]
+        table.add_row(arm.name, *_times(arm), _agreement(arm, task), *reached, _against(made, arm))
     console.print(table)
     if batch > 1:
         rates = (f"{arm.name} {1000 * batch / median(arm.samples('wall')):.1f}" for arm in made.by_role("arm"))
@@ -82,6 +86,12 @@ def _agreement(arm: ArmReport, task: str) -> str:
     if arm.agreement is None:
         return "-"
     return f"{arm.agreement:.1f}" if task == "restore" else f"{100 * arm.agreement:.2f} %"
+
+
+def _score(arm: ArmReport, name: str) -> str:
+    """In points or dB."""
+    reached = (arm.scores or {}).get(name)
+    return "-" if reached is None else f"{reached:.2f}"
 
 
 def _against(made: Document, arm: ArmReport) -> str:
