@@ -94,7 +94,8 @@ class Engine(Protocol):
 
 @contextmanager
 def _on_disk(graph: Graph) -> Generator[Path, None, None]:
-    with TemporaryDirectory(prefix="saccade-") as folder:
+    # A library that ran out of memory has said so: that removing fails as well then is no news.
+    with TemporaryDirectory(prefix="saccade-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / graph.name
         path.write_bytes(graph.model)
         for location, data in graph.weights.items():

@@ -1,0 +1,1 @@
+"""A benchmark's document for people: in the terminal, as Markdown, as a page with plots."""
