@@ -49,7 +49,7 @@ class Percent(click.ParamType[float]):
 @click.option("--smoke", "tier", flag_value="smoke", help="64 samples, at most 6 s an arm.")
 @click.option("--quick", "tier", flag_value="quick", default="quick", help="662 samples, at most 45 s.  [default]")
 @click.option("--publish", "tier", flag_value="publish", help="6,636 samples, at most 10 minutes.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, with every sample.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, .md and .html.")
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier bench.json to compare CPU time with.")
 @click.option("--fail-over", type=Percent(), default="3%", show_default=True, help="More CPU time than that fails.")
 @json_option
@@ -73,13 +73,14 @@ def bench(
     """
     from saccade_bench import against as earlier
     from saccade_bench import document
+    from saccade_bench.report.files import write
 
     before = None if against is None else document.read(against)
     if output is not None and output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file; --output names a folder")
     made = _measured(arms, source, frames, threads, tier)
     if output is not None:
-        _write(made, output)
+        write(made, output)
     found = [] if before is None else earlier.changes(made, before)
     slower = [change for change in found if change.is_slower_than(fail_over)]
     if as_json:
@@ -171,18 +172,6 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(stderr=True)
-
-
-def _write(made: Document, folder: Path) -> None:
-    from saccade_bench.document import to_json
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / "bench.json.unfinished"
-        unfinished.write_text(to_json(made), encoding="utf-8")
-        unfinished.replace(folder / "bench.json")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
 
 
 def _print(

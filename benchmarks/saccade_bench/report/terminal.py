@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from saccade_bench.document import ArmReport, Difference, Document
-from saccade_bench.samples import PERCENTS, Percentile
-
-COLUMNS = ("frame to result", "p90", "p99", "p99.9", "engine", "CPU", "first result", "memory")
-UNITS = {"segment": "equal pixels", "detect": "equal boxes", "restore": "dB to the first"}
+from saccade_bench.document import Document
+from saccade_bench.report.cells import columns, noise, rows
 
 
 def show(made: Document, console: Console) -> None:
     """The arms, a line each, and how they compare with the first; then what the noise allows to be said."""
-    task = str(made.arms[0].about.get("task"))
     table = Table(box=None, header_style="bold")
-    table.add_column("arm")
-    for name in (*COLUMNS, UNITS.get(task, "")):
-        table.add_column(name, justify="right")
-    table.add_column("against the first")
-    for arm in made.by_role("arm"):
-        table.add_row(arm.name, *_times(arm), _agreement(arm, task), _against(made, arm))
+    first, *numbers, last = columns(made)
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(escape(name), justify="right")
+    table.add_column(last)
+    for row in rows(made):
+        table.add_row(*map(escape, row))
     console.print(table)
-    floors = ", ".join(f"{what} {100 * floor:.1f} %" for what, floor in made.floors.items())
-    console.print(
-        f"noise floor: {floors}, between two processes of the first arm; twice that is a difference"
-    )
-
-
-def difference_words(found: Difference) -> str:
-    """How an arm's time compares with the first one's."""
-    if not found.is_detected:
-        return "no difference detected"
-    return f"{found.ratio.middle:.2f} x as fast ({found.ratio.low:.2f} to {found.ratio.high:.2f})"
-
-
-def _times(arm: ArmReport) -> list[str]:
-    known = {each.percent: each for each in arm.percentiles("wall")}
-    tails = [_bounded(known.get(percent)) for percent in PERCENTS[1:]]
-    middle = {what: _middle(arm, what) for what in ("wall", "cpu", "engine")}
-    memory = f"{arm.peak_mb:.0f} MB"
-    return [middle["wall"], *tails, middle["engine"], middle["cpu"], f"{arm.first_ms:.0f} ms", memory]
-
-
-def _middle(arm: ArmReport, what: str) -> str:
-    samples = sorted(arm.samples(what))
-    return f"{samples[len(samples) // 2]:.2f} ms" if samples else "-"
-
-
-def _bounded(found: Percentile | None) -> str:
-    return "-" if found is None else f"{found.value:.1f} (≤ {found.upper:.1f})"
-
-
-def _agreement(arm: ArmReport, task: str) -> str:
-    if arm.agreement is None:
-        return "-"
-    return f"{arm.agreement:.1f}" if task == "restore" else f"{100 * arm.agreement:.2f} %"
-
-
-def _against(made: Document, arm: ArmReport) -> str:
-    found = next((each for each in made.differences if each.name == arm.name and each.what == "wall"), None)
-    return "" if found is None else difference_words(found)
+    console.print(noise(made))
