@@ -18,6 +18,8 @@ CALLS = {
     "another task": (("saccade_bench.few_step", BUNDLE, "--weights", "w.safetensors"), 2, "must be a denoiser"),
     "a size that is none": (("saccade_bench.bare", BUNDLE, "--size", "720"), 2, "--size must be HEIGHTxWIDTH"),
     "no bundle to build": (("saccade_bench.engines", "absent.saccade"), 3, "absent.saccade"),
+    "no document": (("saccade_bench.report", "absent.json", "-o", "run"), 2, "absent.json"),
+    "no report": (("saccade_bench.report", "absent.json"), 2, "tell --output FOLDER"),
     "no digits": (("saccade_models.digits", "absent", "-o", "run"), 3, "absent"),
     "no device": (("saccade_models.digits", "absent", "-o", "run", "--device", "abacus"), 2, "--device must be cpu or"),
     "no plates": (("saccade_models.plates", "absent", "-o", "run"), 3, "annotations.json"),

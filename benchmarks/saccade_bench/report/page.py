@@ -20,7 +20,7 @@ from saccade_bench.report.summary import summary
 SECTIONS: tuple[Callable[[Document], list[Figure]], ...] = (
     latency.figures, ratios.figures, timeline.figures, tradeoff.figures, roofline.figures, bars.figures,
 )  # fmt: skip
-"""In the order of the page. A section has no figures where the document has nothing for it, as a scenario's own would."""
+"""In the order of the page; those of one scenario have no figures for documents of another."""
 
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'"

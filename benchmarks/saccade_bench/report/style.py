@@ -9,7 +9,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.45;
   font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 1.2rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 1.2rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .2rem; }
 h2 { font-size: 1.05rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 .conditions, figcaption { color: var(--soft); font-size: .875rem; }
@@ -19,10 +19,10 @@ h2 { font-size: 1.05rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .4rem .4rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; }
+td:last-child { white-space: normal; min-width: 8.6rem; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:last-child, th:last-child { text-align: left; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 12rem; }
+tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 11rem; }
 .key { width: 24px; height: 14px; vertical-align: -1px; }
 .figures { columns: 26rem 2; column-gap: 2.5rem; margin-top: 1.5rem; }
 figure { margin: 0 0 2.2rem; break-inside: avoid; }
@@ -78,7 +78,9 @@ dd { margin: 0; }
   table { font-size: 7.5pt; }
   th, td { padding: .2rem .25rem; }
   tbody th { min-width: 7rem; }
+  td:last-child { min-width: 6rem; }
   .figures { columns: 2; }
+  svg text { font-size: 15px; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """

@@ -50,10 +50,11 @@ def _speed(made: Document) -> list[str]:
 def _lead(made: Document, leader: ArmReport, slower: Sequence[ArmReport]) -> str:
     """How far the fastest arm is before the first one, or before the next where it is not slower."""
     is_first = made.arms[0] in slower
+    place = "the first arm" if is_first else "the next"
     other = made.arms[0] if is_first else max(slower, key=lambda arm: _over_first(made, arm).middle)
     ratio = ratio_of(other.wall, leader.wall)
     return (
-        f"{leader.name} is {ratio.middle:.2f} times as fast as {other.name}, {'the first arm' if is_first else 'the next'} "
+        f"{leader.name} is {ratio.middle:.2f} times as fast as {other.name}, {place} "
         f"({ratio.low:.2f} to {ratio.high:.2f}; {_middle(other)})."
     )
 

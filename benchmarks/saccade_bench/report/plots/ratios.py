@@ -30,7 +30,7 @@ def figures(made: Document) -> list[Figure]:
         Figure(
             f"Against {made.arms[0].name}",
             "Right of 1 is faster. Lines are 99 % intervals of the median. The inner band is what two processes of "
-            f"the first arm differ by, the outer one {FLOORS_APART:g} times that: a mark inside of it is no difference.",
+            f"the first arm differ by, the outer one {FLOORS_APART:g} times that: inside of it is no difference.",
             " ".join(f"{each.name} {WHAT_WORDS[each.what]}: {difference_words(each)}." for each in made.differences),
             top + 40,
             x_axis(x, 8, top, "times as fast as the first arm, logarithmic") + "".join(content),

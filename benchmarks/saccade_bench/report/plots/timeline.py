@@ -49,7 +49,7 @@ def figures(made: Document) -> list[Figure]:
 
 def _range(arms: list[ArmReport]) -> tuple[float, float]:
     shares = [np.array(arm.samples("wall")) / statistics.median(arm.samples("wall")) for arm in arms]
-    high = max(float(np.percentile(share, USUAL)) for share in shares)
+    high = max(float(np.percentile(share, USUAL, method="lower")) for share in shares)
     return min(LEAST_LOW, *(float(share.min()) for share in shares)), max(LEAST_HIGH, high)
 
 
