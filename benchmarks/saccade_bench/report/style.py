@@ -19,7 +19,6 @@ h2 { font-size: 1.05rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .4rem .4rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; min-width: 8.6rem; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:last-child, th:last-child { text-align: left; }
 tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 11rem; }
@@ -60,7 +59,7 @@ summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1rem; font-size: .875rem; }
 dt { color: var(--soft); }
 dd { margin: 0; }
-@media screen and (max-width: 900px) {
+@media screen and (max-width: 1100px) {
   thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
   table, tbody, tr, tbody th, td { display: block; text-align: left; border: 0; }
   tr { border-top: 1px solid var(--rule); padding: .6rem 0; }
@@ -78,7 +77,7 @@ dd { margin: 0; }
   table { font-size: 7.5pt; }
   th, td { padding: .2rem .25rem; }
   tbody th { min-width: 7rem; }
-  td:last-child { min-width: 6rem; }
+  td:last-child { white-space: normal; min-width: 6rem; }
   .figures { columns: 2; }
   svg text { font-size: 15px; }
   details::details-content { content-visibility: visible; block-size: auto; }

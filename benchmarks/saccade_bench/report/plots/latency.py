@@ -8,10 +8,10 @@ from saccade_bench.document import ArmReport, Document
 from saccade_bench.report.plots.colors import key, shapes, styles
 from saccade_bench.report.plots.scales import Scale, scale_over
 from saccade_bench.report.plots.svg import LEFT, RIGHT, Figure, line, marker, path, text, x_axis
+from saccade_bench.samples import PERCENTS
 
 TOP, BOTTOM, HEIGHT = 34, 286, 330
 POINTS = 240
-PERCENTS = (50.0, 90.0, 99.0, 99.9)
 
 
 def figures(made: Document) -> list[Figure]:
@@ -23,13 +23,12 @@ def figures(made: Document) -> list[Figure]:
     most = max(len(arm.samples("wall")) for arm in arms)
     y = Scale(1.0, 0.7 / most, TOP, BOTTOM, True)
     content = [x_axis(x, TOP, BOTTOM, "milliseconds from frame to result" + (", logarithmic" if x.is_log else ""))]
-    content += [text("frames that take longer", 2, TOP - 14, "label")]
+    content += [text("percentile, rarer downwards", 2, TOP - 14, "label")]
     for percent in PERCENTS:
         if (at := y((100 - percent) / 100)) <= BOTTOM:
             content += [
                 line(LEFT, at, RIGHT, at, "grid"),
-                text(f"{100 - percent:.3g} %", LEFT - 6, at + 5, "tick", "end"),
-                text(f"p{percent:g}", RIGHT - 2, at - 4, "tick", "end"),
+                text(f"p{percent:g}", LEFT - 6, at + 5, "tick", "end"),
             ]
     content += [_curve(arm, x, y, style[arm.name], shape.get(arm.name)) for arm in arms]
     ours = [arm for arm in arms if arm.role == "arm"]
@@ -38,8 +37,8 @@ def figures(made: Document) -> list[Figure]:
     return [
         Figure(
             "Latency",
-            "How many frames take longer than so long: the further left a line, the faster; the steeper, the steadier. "
-            "Marks are at the median and at p90, p99 and p99.9, as far as there are enough samples.",
+            "At p99 one frame in a hundred takes longer. Further left is faster, a steeper line is steadier. "
+            "Marks are where there are enough samples to say a percentile.",
             " ".join(_words(arm) for arm in ours),
             HEIGHT,
             "".join(content),

@@ -30,7 +30,7 @@ class Scale:
 
     @cached_property
     def ticks(self) -> list[float]:
-        """Two to seven round values."""
+        """A few round values."""
         if self.is_log and self.high / self.low >= WIDE:
             for factors in ((1, 2, 5), (1, 3), (1,)):
                 found = _log_ticks(self.low, self.high, factors)
@@ -71,7 +71,7 @@ def _log_ticks(low: float, high: float, factors: tuple[int, ...]) -> list[float]
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
-    apart = (high - low) / (MOST_TICKS - 2)
+    apart = (high - low) / MOST_TICKS
     power = 10.0 ** math.floor(math.log10(apart))
     step = next(each * power for each in ROUND if each * power >= apart * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
