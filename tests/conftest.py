@@ -11,6 +11,12 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SACCADE_DATA", ROOT.parent / "shared" / "data"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_users_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What this machine's user has built and measured is no part of a test."""
+    os.environ["SACCADE_CACHE"] = str(tmp_path_factory.mktemp("cache") / "saccade")
+
+
 @pytest.fixture
 def data() -> Path:
     """The folder of real images and videos; tests that need it are skipped where it is absent."""

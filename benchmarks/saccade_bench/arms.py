@@ -98,14 +98,15 @@ class RunningArm:
         imported, opened, first = ((said[moment] - self._started) / 1e6 for moment in moments)
         return Start(imported, opened, first, said["peak_mb"], said["about"])
 
-    def run(self, first: int, count: int, warm: int = WARM_RUNS) -> Turn:
-        """Time ``count`` runs, from the frame of index ``first`` on."""
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it may have ended by itself, which receiving tells
-            print(json.dumps({"first": first, "count": count, "warm": warm}), file=self._process.stdin, flush=True)
-        said = self._receive()
+    def run(self, first: int, count: int, warm: int = WARM_RUNS, batch: int = 1) -> Turn:
+        """Time ``count`` runs of ``batch`` frames each, from the frame of index ``first`` on."""
+        said = self._asked(what="runs", first=first, count=count, warm=warm, batch=batch)
         wall, cpu, engine = (tuple(each / 1e6 for each in said[f"{what}_ns"]) for what in ("wall", "cpu", "engine"))
         return Turn(wall, cpu, engine, said["peak_mb"])
+
+    def stream(self, fps: float, count: int, policy: str, first: int = 0) -> dict[str, Any]:
+        """Show it ``count`` frames at ``fps``: see ``streams.constant_stream``."""
+        return self._asked(what="stream", fps=fps, count=count, policy=policy, first=first)
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -119,6 +120,12 @@ class RunningArm:
             self._process.wait()
         self._process.stdout.close()
         self._errors.close()
+
+    def _asked(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it may have ended by itself, which receiving tells
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._receive()
 
     def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,17 +15,21 @@ import click
 
 import saccade
 from saccade.cli import emit_json
-from saccade.cli.options import json_option
+from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import OutputError, RequestError
 
 if TYPE_CHECKING:
+    from saccade_bench.accuracy import Labelled
     from saccade_bench.against import Change
     from saccade_bench.arms import Arm
     from saccade_bench.document import ArmReport, Document
-    from saccade_bench.turns import Measured, Tell
+    from saccade_bench.turns import Effort, Measured, Tell
 
 TIERS = ("smoke", "quick", "publish")
+SCENARIOS = ("single-stream", "multi-stream", "offline", "constant-stream")
+BATCHES = {"multi-stream": 8, "offline": 32}
 FRAMES = 8
+DEFAULT_FPS = 30.0
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%?")
 
 
@@ -49,6 +53,28 @@ class Percent(click.ParamType[float]):
 @click.option("--smoke", "tier", flag_value="smoke", help="64 samples, at most 6 s an arm.")
 @click.option("--quick", "tier", flag_value="quick", default="quick", help="662 samples, at most 45 s.  [default]")
 @click.option("--publish", "tier", flag_value="publish", help="6,636 samples, at most 10 minutes.")
+@click.option(
+    "--scenario",
+    type=click.Choice(SCENARIOS),
+    help="MLPerf's: a frame after the other; queries of several; throughput; a camera.  "
+    "[default: single-stream, with --fps constant-stream]",
+)
+@click.option("--fps", type=FiniteRange(0, 1000, min_open=True), help="constant-stream: the camera's rate.  [30]")
+@click.option(
+    "--policy",
+    type=click.Choice(["newest", "fifo"]),
+    default="newest",
+    show_default=True,
+    help="constant-stream: a newer frame takes the waiting one's place, or all wait.",
+)
+@click.option("--deadline", type=FiniteRange(0, min_open=True), help="constant-stream: ms of age.  [two frames]")
+@click.option("--batch", type=click.IntRange(1), help="multi-stream and offline: frames at once.  [8 and 32]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Score the arms too, on what saccade quantize takes as --data."
+)
+@click.option("--split", default="val", show_default=True, help="Class maps: the folder in --data.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of a COCO json's images.  [beside it]")
+@click.option("--limit", type=click.IntRange(1), help="Score only the first images.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, .md and .html.")
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier bench.json to compare CPU time with.")
 @click.option("--fail-over", type=Percent(), default="3%", show_default=True, help="More CPU time than that fails.")
@@ -59,6 +85,15 @@ def bench(
     frames: int,
     threads: int | None,
     tier: str,
+    scenario: str | None,
+    fps: float | None,
+    policy: str,
+    deadline: float | None,
+    batch: int | None,
+    data: Path | None,
+    split: str,
+    images: Path | None,
+    limit: int | None,
     output: Path | None,
     against: Path | None,
     fail_over: float,
@@ -73,12 +108,15 @@ def bench(
     """
     from saccade_bench import against as earlier
     from saccade_bench import document
+    from saccade_bench.accuracy import Labelled
     from saccade_bench.report.files import write
 
     before = None if against is None else document.read(against)
     if output is not None and output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file; --output names a folder")
-    made = _measured(arms, source, frames, threads, tier)
+    work = _work(scenario, fps, policy, deadline, batch)
+    labelled = None if data is None else Labelled(data, images, split, limit)
+    made = _measured(arms, source, frames, threads, tier, work, labelled)
     if output is not None:
         write(made, output)
     found = [] if before is None else earlier.changes(made, before)
@@ -91,7 +129,32 @@ def bench(
         raise SystemExit(1)
 
 
-def _measured(arms: Sequence[str], source: str, count: int, threads: int | None, tier: str) -> Document:
+def _work(
+    scenario: str | None, fps: float | None, policy: str, deadline: float | None, batch: int | None
+) -> dict[str, Any]:
+    """What is done with the frames. Raises ``RequestError`` for options of another scenario."""
+    chosen = scenario or ("single-stream" if fps is None else "constant-stream")
+    if chosen == "constant-stream":
+        if batch is not None:
+            raise RequestError("--batch is for multi-stream and offline; a camera gives one frame after the other")
+        rate = fps or DEFAULT_FPS
+        return {"scenario": chosen, "fps": rate, "policy": policy, "deadline_ms": deadline or 2000 / rate, "batch": 1}
+    if fps is not None or deadline is not None:
+        raise RequestError(f"--fps and --deadline are for --scenario constant-stream, but {chosen} was asked for")
+    if batch is not None and chosen not in BATCHES:
+        raise RequestError("--batch is for --scenario multi-stream or offline")
+    return {"scenario": chosen, "batch": batch or BATCHES.get(chosen, 1)}
+
+
+def _measured(
+    arms: Sequence[str],
+    source: str,
+    count: int,
+    threads: int | None,
+    tier: str,
+    work: Mapping[str, Any],
+    labelled: Labelled | None,
+) -> Document:
     from saccade_bench.chosen import bundle_arms, read_asked
     from saccade_bench.document import document
     from saccade_bench.overhead import read_frames
@@ -105,49 +168,71 @@ def _measured(arms: Sequence[str], source: str, count: int, threads: int | None,
         raise RequestError(f"the frames of {source} have several sizes; one size is measured at a time")
     with TemporaryDirectory(prefix="saccade-bench-") as folder:
         chosen = bundle_arms(asked, frames, Path(folder), threads)
-        reports = _run(chosen, Path(folder), threads, tier)
+        if labelled is not None:
+            labelled.scorer(chosen[0].spec["bundle"])  # what is wrong with the data shows before anything runs
+        reports = _run(chosen, Path(folder), threads, EFFORTS[tier], work, labelled)
     height, width, _ = frames[0].shape
     settings = {
         "arms": list(arms), "source": source, "frames": len(frames), "width": width, "height": height,
-        "threads": threads, "tier": tier, **vars(EFFORTS[tier]),
+        "threads": threads, "tier": tier, **vars(EFFORTS[tier]), **work,
     }  # fmt: skip
     return document(settings, _machine(), reports)
 
 
-def _run(chosen: Sequence[Arm], folder: Path, threads: int | None, tier: str) -> list[ArmReport]:
+def _run(
+    chosen: Sequence[Arm],
+    folder: Path,
+    threads: int | None,
+    effort: Effort,
+    work: Mapping[str, Any],
+    labelled: Labelled | None,
+) -> list[ArmReport]:
     """Measure the arms, with a second process of the first one and the yardstick after them."""
     from rich.progress import Progress
 
+    from saccade_bench.accuracy import scores
     from saccade_bench.agreement import agreement
     from saccade_bench.arms import Arm
-    from saccade_bench.turns import TIERS as EFFORTS
-    from saccade_bench.turns import measure
+    from saccade_bench.turns import before_a_camera, in_turns
 
     results = [folder / f"result-{index}.npz" for index in range(len(chosen))]
     named = [replace(arm, spec={**arm.spec, "result": str(path)}) for arm, path in zip(chosen, results, strict=True)]
     again = replace(chosen[0], name=f"{chosen[0].name} again")
     yardstick = Arm("yardstick", "saccade_bench.ways.yardstick", {"threads": threads})
     with Progress(console=_console(), transient=True) as progress:
-        measured = measure([*named, again, yardstick], EFFORTS[tier], _teller(progress))
+        tell = _teller(progress)
+        if work["scenario"] == "constant-stream":
+            measured = before_a_camera([*named, again], effort, work["fps"], work["policy"], tell)
+        else:
+            measured = in_turns([*named, again, yardstick], effort, work["batch"], tell)
+        scored = [None] * len(named) if labelled is None else scores(named, labelled, tell)
     near = [agreement(results[0], path) for path in results]
-    roles = [("arm", each) for each in near] + [("again", None), ("yardstick", None)]
-    return [_report(each, role, found) for each, (role, found) in zip(measured, roles, strict=True)]
+    reports = [_report(each, work.get("deadline_ms", 0.0)) for each in measured]
+    arms = [
+        replace(report, agreement=agreed, scores=found)
+        for report, agreed, found in zip(reports, near, scored, strict=False)
+    ]
+    others = [
+        replace(each, role=role) for each, role in zip(reports[len(arms) :], ("again", "yardstick"), strict=False)
+    ]
+    return [*arms, *others]
 
 
-def _report(measured: Measured, role: str, agreement: float | None) -> ArmReport:
+def _report(measured: Measured, deadline_ms: float) -> ArmReport:
     from saccade_bench.document import ArmReport
+    from saccade_bench.stream_report import stream_report
 
     start = measured.start
     return ArmReport(
         measured.arm.name,
-        role,
+        "arm",
         start.about,
         *(measured.rounds(what) for what in ("wall", "cpu", "engine")),
         imported_ms=start.imported_ms,
         opened_ms=start.opened_ms,
         first_ms=start.first_ms,
         peak_mb=measured.peak_mb,
-        agreement=agreement,
+        stream=stream_report(measured.windows, deadline_ms) if measured.windows else None,
     )
 
 
@@ -183,8 +268,8 @@ def _print(
 
     settings, machine = made.settings, made.machine
     click.echo(
-        f"{settings['width']}x{settings['height']}, {machine['cores']} cores of {machine['processor']}, "
-        f"{settings['tier']}: {len(made.arms[0].wall)} rounds"
+        f"{settings['scenario']}, {settings['width']}x{settings['height']}, {machine['cores']} cores of "
+        f"{machine['processor']}, {settings['tier']}"
     )
     show(made, Console(width=None if _is_terminal() else 200))
     for change in found:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from saccade.errors import RequestError
 from saccade_bench.samples import Percentile, Ratio, percentiles, ratio_of
+from saccade_bench.stream_report import StreamReport, Window
 
 SCHEMA = 1
 WHAT = ("wall", "cpu", "engine")
@@ -22,7 +23,7 @@ class ArmReport:
 
     ``role`` is "arm", "again" for the second process of the first arm, or "yardstick". ``agreement`` says how near its
     first result is to the first arm's, None where results cannot be compared. ``scores`` are those of this very
-    artefact, where data was given.
+    artefact, where data was given; ``stream`` is there before a camera of constant rate alone.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ArmReport:
     agreement: float | None = None
     scores: Mapping[str, float] | None = None
     limit: Mapping[str, Any] | None = None
+    stream: StreamReport | None = None
 
     def samples(self, what: str) -> list[float]:
         return [sample for turn in getattr(self, what) for sample in turn]
@@ -116,12 +118,23 @@ def read(path: Path) -> Document:
         return Document(
             content["settings"],
             content["machine"],
-            [ArmReport(**arm) for arm in content["arms"]],
+            [_arm(arm) for arm in content["arms"]],
             floors=content["floors"],
             differences=[_difference(each) for each in content["differences"]],
         )
     except (KeyError, TypeError) as error:
         raise RequestError(f"{path} is no document of saccade bench: {error!r} is not as it should be") from error
+
+
+def _arm(content: dict[str, Any]) -> ArmReport:
+    arm = ArmReport(**content)
+    return arm if arm.stream is None else replace(arm, stream=_stream(content["stream"]))
+
+
+def _stream(content: dict[str, Any]) -> StreamReport:
+    age, service = ([Percentile(**each) for each in content[name]] for name in ("age", "service"))
+    windows = [Window(**each) for each in content["windows"]]
+    return replace(StreamReport(**content), age=age, service=service, windows=windows)
 
 
 def _difference(content: dict[str, Any]) -> Difference:

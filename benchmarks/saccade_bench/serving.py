@@ -11,22 +11,26 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from saccade_bench.streams import constant_stream
 
 READY, FAILED = "ready", "failed"
 
 
 @dataclass
 class Way:
-    """``run`` does the work on the frame of an index. ``engine_ns`` says how long the engine took of the last run.
+    """``run`` does the work on the frame of an index, ``run_many`` on those of several at once.
 
-    ``result`` writes what came of the last run to a path, ``about`` is what the document says of the arm.
+    ``engine_ns`` says how long the engine took of the last run, ``result`` writes what came of the last run to a path,
+    ``about`` is what the document says of the arm.
     """
 
     run: Callable[[int], Any]
+    run_many: Callable[[Sequence[int]], Any] | None = None
     engine_ns: Callable[[], int] | None = None
     result: Callable[[str], None] | None = None
     about: dict[str, Any] = field(default_factory=dict)
@@ -57,26 +61,47 @@ def serve(open_way: Callable[[dict[str, Any]], Way]) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            answer(**timed(way, asked["first"], asked["count"], asked["warm"]), peak_mb=peak_mb())
+            answer(**SERVED[asked.pop("what")](way, **asked), peak_mb=peak_mb())
         except Exception as error:
             answer(state=FAILED, error=f"{type(error).__name__}: {error}")
             break
     way.close()
 
 
-def timed(way: Way, first: int, count: int, warm: int) -> dict[str, list[int]]:
-    """Nanoseconds of ``count`` runs after ``warm`` that do not count: of the clock, of all threads, of the engine."""
-    for index in range(warm):
-        way.run(first + index)
+def timed(way: Way, first: int, count: int, warm: int, batch: int) -> dict[str, list[int]]:
+    """Nanoseconds of ``count`` runs after ``warm`` that do not count: of the clock, of all threads, of the engine.
+
+    A run is of ``batch`` frames, one after the other where the way takes no more at once.
+    """
+    for number in range(warm):
+        _run(way, first + number * batch, batch)
     wall, cpu, engine = [], [], []
-    for index in range(first, first + count):
+    for number in range(count):
         started_cpu, started = time.process_time_ns(), time.perf_counter_ns()
-        way.run(index)
+        _run(way, first + number * batch, batch)
         wall.append(time.perf_counter_ns() - started)
         cpu.append(time.process_time_ns() - started_cpu)
-        if way.engine_ns is not None:
+        if way.engine_ns is not None and batch == 1:
             engine.append(way.engine_ns())
     return {"wall_ns": wall, "cpu_ns": cpu, "engine_ns": engine}
+
+
+def _run(way: Way, first: int, batch: int) -> None:
+    if batch == 1:
+        way.run(first)
+    elif way.run_many is not None:
+        way.run_many(range(first, first + batch))
+    else:
+        for index in range(first, first + batch):
+            way.run(index)
+
+
+def streamed(way: Way, fps: float, count: int, policy: str, first: int) -> dict[str, Any]:
+    """See ``streams.constant_stream``."""
+    return constant_stream(way.run, fps, count, policy, first)
+
+
+SERVED: dict[str, Callable[..., dict[str, Any]]] = {"runs": timed, "stream": streamed}
 
 
 def peak_mb() -> float:

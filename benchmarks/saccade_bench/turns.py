@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from saccade_bench.arms import WARM_RUNS, Arm, RunningArm, Start, Turn
+from saccade_bench.stream_report import Window, window_of
+from saccade_bench.streams import NEWEST
 
 RUNS_A_TURN = 4
 """Short turns meet the same moments of a machine that changes its speed from second to second."""
 
 FEWEST_ROUNDS = 8
+WINDOWS = 4
+"""Of each arm before a camera."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +36,69 @@ TIERS = {
 
 @dataclass
 class Measured:
-    """An arm's start and its turns, a turn a round."""
+    """An arm's start and its turns, a turn a round; of a camera of constant rate its windows."""
 
     arm: Arm
     start: Start
     turns: list[Turn] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
 
     def rounds(self, what: str) -> list[tuple[float, ...]]:
         """Milliseconds by round: ``what`` is "wall", "cpu" or "engine"."""
         return [getattr(turn, f"{what}_ms") for turn in self.turns]
 
-    def samples(self, what: str) -> list[float]:
-        return list(itertools.chain.from_iterable(self.rounds(what)))
-
     @property
     def peak_mb(self) -> float:
-        return max(turn.peak_mb for turn in self.turns)
+        return max((turn.peak_mb for turn in self.turns), default=self.start.peak_mb)
 
 
 Tell = Callable[[str, int, int], None]
 """Told what is done, how many of its steps are done, and of how many."""
 
+Watch = Callable[[Sequence[int]], None]
+"""Given the processes of the arms before the first turn."""
 
-def measure(
+
+def in_turns(
+    arms: Sequence[Arm], effort: Effort, batch: int = 1, tell: Tell = lambda *_: None, watch: Watch = lambda _: None
+) -> list[Measured]:
+    """Time ``arms`` on one frame after the other, or ``batch`` at once. Raises ``CheckError`` for one that fails."""
+    with _opened(arms, tell) as (running, found):
+        watch([each.pid for each in running])
+        rounds = min(_rounds(each, effort, batch) for each in running)
+        for number, index in _order(len(arms), rounds):
+            tell(arms[index].name, sum(len(each.turns) for each in found), rounds * len(arms))
+            first = number * RUNS_A_TURN * batch
+            found[index].turns.append(running[index].run(first, RUNS_A_TURN, batch=batch))
+    return found
+
+
+def before_a_camera(
     arms: Sequence[Arm],
     effort: Effort,
+    fps: float,
+    policy: str = NEWEST,
     tell: Tell = lambda *_: None,
-    watch: Callable[[Sequence[int]], None] = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> list[Measured]:
-    """Time ``arms`` in turns. Each opens while the others rest, so that its start is its own.
+    """Show the arms in turns what a camera of ``fps`` gives, for as long as is allowed.
 
-    ``watch`` is given the processes before the first turn. Raises ``CheckError`` for an arm that fails.
+    Raises ``CheckError`` for one that fails or loses frames.
     """
+    count = max(2, round(effort.most_s / WINDOWS * fps))
+    with _opened(arms, tell) as (running, found):
+        watch([each.pid for each in running])
+        for number, index in _order(len(arms), WINDOWS):
+            tell(arms[index].name, sum(len(each.windows) for each in found), WINDOWS * len(arms))
+            running[index].run(0, 1)
+            said = running[index].stream(fps, count, policy, first=number * count)
+            found[index].windows.append(window_of(fps, said))
+    return found
+
+
+@contextmanager
+def _opened(arms: Sequence[Arm], tell: Tell) -> Generator[tuple[list[RunningArm], list[Measured]], None, None]:
+    """All arms, ready. Each opens while the others rest, so that its start is its own."""
     with ExitStack() as stack:
         running: list[RunningArm] = []
         found: list[Measured] = []
@@ -73,17 +107,17 @@ def measure(
             running.append(RunningArm(arm))
             stack.callback(running[-1].close)
             found.append(Measured(arm, running[-1].wait_until_ready()))
-        watch([each.pid for each in running])
-        rounds = min(_rounds(each, effort) for each in running)
-        order = itertools.cycle((range(len(arms)), range(len(arms))[::-1]))
-        for number, turn in enumerate(itertools.islice(order, rounds)):
-            for place, index in enumerate(turn):
-                tell(f"round {number + 1}: {arms[index].name}", number * len(arms) + place, rounds * len(arms))
-                found[index].turns.append(running[index].run(number * RUNS_A_TURN, RUNS_A_TURN))
-        return found
+        yield running, found
 
 
-def _rounds(arm: RunningArm, effort: Effort) -> int:
+def _order(arms: int, rounds: int) -> Iterator[tuple[int, int]]:
+    """The number of the round and of the arm, there and back again."""
+    for number in range(rounds):
+        for index in range(arms) if number % 2 == 0 else reversed(range(arms)):
+            yield number, index
+
+
+def _rounds(arm: RunningArm, effort: Effort, batch: int) -> int:
     """As many as give the samples that are wanted, unless that takes longer than is allowed."""
-    seconds = min(arm.run(0, RUNS_A_TURN).wall_ms) * (RUNS_A_TURN + WARM_RUNS) / 1000
+    seconds = min(arm.run(0, RUNS_A_TURN, batch=batch).wall_ms) * (RUNS_A_TURN + WARM_RUNS) / 1000
     return max(FEWEST_ROUNDS, min(-(-effort.samples // RUNS_A_TURN), int(effort.most_s / seconds)))

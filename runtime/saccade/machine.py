@@ -58,3 +58,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where engines and measurements are kept: ``$SACCADE_CACHE``, else ``saccade`` in the user's cache folder."""
+    if chosen := os.environ.get("SACCADE_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "saccade"

@@ -17,6 +17,7 @@ from saccade.frames import check_pixel_format
 from saccade.spec import PixelFormat, Variant
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
 from saccade.tasks.restore_forms import Load
+from saccade.tuned import Setting, tuned
 
 
 def open_task(
@@ -36,6 +37,7 @@ def open_task(
     what is asked for is used or refused. An engine that has to be built is built as ``saccade build`` was last asked
     to, and kept. ``variant``: "auto" takes the first that is made for the device and can run here. ``pixel_format``:
     what the caller's frames are, "rgb24" or "bgr24". ``threads``: CPU threads, None for all usable cores.
+    Where ``saccade tune`` has measured the bundle here, "auto" with threads None takes what was fastest.
     ``allow_fallback`` lets nodes that a GPU cannot run go to the CPU. ``cache``: folder that built engines are kept in,
     as ``saccade build --cache`` has it; None for ``$SACCADE_CACHE``, else the user's own.
 
@@ -46,16 +48,35 @@ def open_task(
     if threads is not None and threads < 1:
         raise RequestError(f"threads must be at least 1, but got {threads}")
     engine_name, device_name, chosen = choose(bundle, engine, device, variant)
-
-    frames = frame_range(bundle.manifest)
     folder = None if cache is None else Path(cache)
+    setting = Setting(engine_name, threads)
+    if engine == "auto" and threads is None:
+        setting = tuned(bundle, chosen, device_name, folder) or setting
+    variants = alike(bundle, chosen, variant)
+    return open_with(
+        bundle, variants, setting, device_name, pixel_format=declared, allow_fallback=allow_fallback, cache=folder
+    )
+
+
+def open_with(
+    bundle: Bundle,
+    variants: Sequence[Variant],
+    setting: Setting,
+    device: str,
+    *,
+    pixel_format: PixelFormat = "rgb24",
+    allow_fallback: bool = False,
+    cache: Path | None = None,
+) -> Task:
+    """The task of ``variants`` on ``setting``'s engine, threads and settings, which go before the variant's own."""
+    frames = frame_range(bundle.manifest)
 
     def load(part: Variant, stage: str) -> Engine:
-        settings = part.engine_options.get(engine_name)
-        options = EngineOptions(device_name, threads, allow_fallback, settings, frames, folder)
-        return engines.load(engine_name, graph_of(bundle, part, stage), options)
+        settings = {**(part.engine_options.get(setting.engine) or {}), **setting.settings}
+        options = EngineOptions(device, setting.threads, allow_fallback, settings, frames, cache)
+        return engines.load(setting.engine, graph_of(bundle, part, stage), options)
 
-    return task_of(bundle, alike(bundle, chosen, variant), load, declared)
+    return task_of(bundle, variants, load, pixel_format)
 
 
 def task_of(bundle: Bundle, variants: Sequence[Variant], load: Load, pixel_format: PixelFormat = "rgb24") -> Task:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from saccade_bench.document import ArmReport, Difference, Document
 from saccade_bench.samples import FLOORS_APART, PERCENTS, Percentile
+from saccade_bench.stream_report import StreamReport
 
-TIMES = ("frame to result", "p90", "p99", "p99.9", "engine", "CPU", "first result", "memory")
+TIMES = ("p90", "p99", "p99.9", "engine", "CPU", "first result", "memory")
 UNITS = {"segment": "equal pixels", "detect": "equal boxes", "restore": "dB to the first"}
 WHAT_WORDS = {"wall": "by the clock", "cpu": "of CPU time", "engine": "in the engine"}
+STREAM = ("frames", "dropped", "missed", "longest outage", "age p50", "age p99", "run p50", "run p99")
+"""What a camera found: percentiles in milliseconds, of the age of results and of the time that runs took."""
+
 NONE = "-"
 
 
 def columns(made: Document) -> list[str]:
-    """The names of the table's columns; the first is the arm's and the last its comparison with the first arm."""
-    return ["arm", *TIMES, UNITS.get(task_of(made), "agreement"), *score_names(made), "against the first"]
+    """The names of the table's columns; the first is the arm's, and the last its comparison with the first arm."""
+    if is_stream(made):
+        return ["arm", *STREAM]
+    time = work_words(made).removeprefix("from ").removeprefix("for ")
+    return ["arm", time, *TIMES, UNITS.get(task_of(made), "agreement"), *score_names(made), "against the first"]
 
 
 def rows(made: Document) -> list[list[str]]:
     """A row for each arm, with a cell for each of ``columns``."""
+    if is_stream(made):
+        return [[arm.name, *_stream(found)] for arm in made.arms if (found := arm.stream) is not None]
     scores = score_names(made)
     return [
         [
@@ -29,6 +40,30 @@ def rows(made: Document) -> list[list[str]]:
         ]
         for arm in made.by_role("arm")
     ]
+
+
+def notes(made: Document) -> list[str]:
+    """What stands below the table: frames a second where there are several at once, and the noise."""
+    said, batch = [], made.settings.get("batch", 1)
+    if batch > 1:
+        rates = (f"{arm.name} {1000 * batch / median(arm.samples('wall')):.1f}" for arm in made.by_role("arm"))
+        said.append(f"frames a second: {', '.join(rates)}")
+    if made.floors:
+        floors = ", ".join(f"{what} {100 * floor:.1f} %" for what, floor in made.floors.items())
+        apart = f"{FLOORS_APART:g} times that is a difference"
+        said.append(f"noise floor: {floors}, between two processes of the first arm; {apart}")
+    return said
+
+
+def is_stream(made: Document) -> bool:
+    """Whether a camera of constant rate was in front of the arms."""
+    return made.arms[0].stream is not None
+
+
+def work_words(made: Document) -> str:
+    """What times are of."""
+    batch = made.settings.get("batch", 1)
+    return f"for {batch} frames" if batch > 1 else "from frame to result"
 
 
 def task_of(made: Document) -> str:
@@ -57,6 +92,7 @@ def conditions(made: Document) -> str:
     settings, machine = made.settings, made.machine
     rounds = len(made.arms[0].wall)
     known = (
+        _joined("{}", settings.get("scenario")),
         _joined("{}x{}", settings.get("width"), settings.get("height")),
         _joined("{} cores of {}", machine.get("cores"), machine.get("processor")),
         _threads(settings.get("threads")),
@@ -68,15 +104,14 @@ def conditions(made: Document) -> str:
     return ", ".join(each for each in known if each)
 
 
-def noise(made: Document) -> str:
-    floors = ", ".join(f"{what} {100 * floor:.1f} %" for what, floor in made.floors.items())
-    return f"noise floor: {floors}, between two processes of the first arm; {FLOORS_APART:g} times that is a difference"
+def share_words(part: int, whole: int) -> str:
+    return f"{100 * part / max(1, whole):.1f} %"
 
 
 def median_ms(arm: ArmReport, what: str) -> float | None:
     """The middle of an arm's samples, None where it has none."""
-    samples = sorted(arm.samples(what))
-    return samples[len(samples) // 2] if samples else None
+    samples = arm.samples(what)
+    return median(samples) if samples else None
 
 
 def _times(arm: ArmReport) -> list[str]:
@@ -95,9 +130,21 @@ def _bounded(found: Percentile | None) -> str:
     return NONE if found is None else f"{found.value:.1f} (≤ {found.upper:.1f})"
 
 
+def _stream(found: StreamReport) -> list[str]:
+    known = [{each.percent: each for each in kind} for kind in (found.age, found.service)]
+    return [
+        str(found.published),
+        share_words(found.dropped, found.published),
+        f"{share_words(found.missed, found.processed)} > {found.deadline_ms:.0f} ms",
+        f"{found.longest_outage_ms:.0f} ms",
+        *(_bounded(kind.get(percent)) for kind in known for percent in (50.0, 99.0)),
+    ]
+
+
 def _score(arm: ArmReport, name: str) -> str:
+    """In points or dB."""
     value = (arm.scores or {}).get(name)
-    return NONE if value is None else f"{value:.4g}"
+    return NONE if value is None else f"{value:.2f}"
 
 
 def _against(made: Document, arm: ArmReport) -> str:

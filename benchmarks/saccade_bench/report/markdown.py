@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from saccade_bench.document import Document
-from saccade_bench.report.cells import columns, conditions, noise, rows
+from saccade_bench.report.cells import columns, conditions, notes, rows
 
+WORDS = ("arm", "against the first")
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "})
 
@@ -15,11 +16,11 @@ ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": " ", "\r
 def markdown(made: Document) -> str:
     """The arms, a row each, then machine, settings and noise floor. Names are shown as they are, whatever they hold."""
     names = columns(made)
-    aligned = ["---", *("---:" for _ in names[1:-1]), "---"]
+    aligned = ["---" if name in WORDS else "---:" for name in names]
     lines = [_line([_plain(name) for name in names]), _line(aligned)]
     lines += [_line([_plain(cell) for cell in row]) for row in rows(made)]
-    said = f"{conditions(made)}; {noise(made)}."
-    return "\n".join([*lines, "", _plain(said[0].upper() + said[1:])]) + "\n"
+    said = "; ".join([conditions(made), *notes(made)])
+    return "\n".join([*lines, "", _plain(f"{said[0].upper()}{said[1:]}.")]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -10,15 +10,15 @@ from html import escape
 from typing import Any
 
 from saccade_bench.document import Document
-from saccade_bench.report.cells import columns, conditions, noise, rows
-from saccade_bench.report.plots import bars, latency, ratios, roofline, timeline, tradeoff
+from saccade_bench.report.cells import columns, conditions, notes, rows
+from saccade_bench.report.plots import bars, latency, ratios, roofline, stream, timeline, tradeoff
 from saccade_bench.report.plots.colors import key, legend, shapes, styles
 from saccade_bench.report.plots.svg import WIDTH, Figure, element
 from saccade_bench.report.style import STYLE
 from saccade_bench.report.summary import summary
 
 SECTIONS: tuple[Callable[[Document], list[Figure]], ...] = (
-    latency.figures, ratios.figures, timeline.figures, tradeoff.figures, roofline.figures, bars.figures,
+    stream.figures, latency.figures, ratios.figures, timeline.figures, tradeoff.figures, roofline.figures, bars.figures,
 )  # fmt: skip
 """In the order of the page; those of one scenario have no figures for documents of another."""
 
@@ -49,7 +49,7 @@ def page(made: Document) -> str:
             f'<p class="conditions">{escape(conditions(made))}</p>',
             f'<ul class="summary">{"".join(f"<li>{escape(said)}</li>" for said in summary(made))}</ul>',
             _table(made),
-            f'<p class="conditions">{escape(noise(made))}. Times are medians in milliseconds; p90 to p99.9 have the '
+            f'<p class="conditions">{escape(_below(made))} Percentiles have the '
             "bound that the true value does not exceed with 99 % confidence, and a dash where samples are too few.</p>",
             f'<div class="figures">{"".join(_figure(each, number) for number, each in enumerate(figures))}</div>',
             _folded("Settings", made.settings),
@@ -63,20 +63,28 @@ def page(made: Document) -> str:
     )
 
 
+def _below(made: Document) -> str:
+    return " ".join(f"{said[0].upper()}{said[1:]}." for said in notes(made))
+
+
 def _table(made: Document) -> str:
     """Cells carry their column's name, which a phone shows beside them instead of the head."""
     names, style, shape = columns(made), styles(made), shapes(made)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    head = "".join(f'<th scope="col"{_words(name)}>{escape(name)}</th>' for name in names)
     body = "".join(
-        f'<tr><th scope="row">{key(style[name], shape[name])} {escape(name)}</th>'
+        f'<tr><th scope="row">{key(style[name], shape.get(name))} {escape(name)}</th>'
         + "".join(
-            f'<td data-of="{escape(of)}"><span>{_breakable(cell)}</span></td>'
+            f'<td data-of="{escape(of)}"{_words(of)}><span>{_breakable(cell)}</span></td>'
             for of, cell in zip(names[1:], cells, strict=True)
         )
         + "</tr>"
         for name, *cells in rows(made)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _words(column: str) -> str:
+    return ' class="words"' if column == "against the first" else ""
 
 
 def _breakable(cell: str) -> str:

@@ -20,7 +20,7 @@ table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-
 th, td { text-align: right; padding: .4rem .4rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td { white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-th:first-child, td:last-child, th:last-child { text-align: left; }
+th:first-child, .words { text-align: left; }
 tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 11rem; }
 .key { width: 24px; height: 14px; vertical-align: -1px; }
 .figures { columns: 26rem 2; column-gap: 2.5rem; margin-top: 1.5rem; }
@@ -77,7 +77,7 @@ dd { margin: 0; }
   table { font-size: 7.5pt; }
   th, td { padding: .2rem .25rem; }
   tbody th { min-width: 7rem; }
-  td:last-child { white-space: normal; min-width: 6rem; }
+  .words { white-space: normal; min-width: 6rem; }
   .figures { columns: 2; }
   svg text { font-size: 15px; }
   details::details-content { content-visibility: visible; block-size: auto; }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saccade_bench.document import ArmReport, Document
-from saccade_bench.report.cells import UNITS, WHAT_WORDS, agreement_words, median_ms, task_of
+from saccade_bench.report.cells import UNITS, WHAT_WORDS, agreement_words, median_ms, share_words, task_of, work_words
 from saccade_bench.samples import FLOORS_APART, Ratio, ratio_of
 
 
 def summary(made: Document) -> list[str]:
-    return [*_speed(made), *_noise(made), *_results(made), _machine(made)]
+    return [*_stream(made), *_speed(made), *_noise(made), *_results(made), _machine(made)]
 
 
 def fastest(made: Document) -> tuple[ArmReport, list[ArmReport]] | None:
@@ -31,6 +31,16 @@ def _is_detected(made: Document, leader: ArmReport, other: ArmReport) -> bool:
     return ratio_of(leader.wall, other.wall).is_detected(made.floors["wall"])
 
 
+def _stream(made: Document) -> list[str]:
+    return [
+        f"{arm.name} dropped {share_words(found.dropped, found.published)} of a camera's {found.published:,} frames at "
+        f"{found.fps:g} a second; {share_words(found.missed, found.processed)} of its results were older than "
+        f"{found.deadline_ms:.0f} ms."
+        for arm in made.by_role("arm")
+        if (found := arm.stream) is not None
+    ]
+
+
 def _speed(made: Document) -> list[str]:
     found = fastest(made)
     if found is None:
@@ -39,12 +49,12 @@ def _speed(made: Document) -> list[str]:
     slower = [arm for arm in made.by_role("arm") if arm.samples("wall") and arm not in (leader, *tied)]
     alike = f"{_names([leader, *tied])}: {_medians([leader, *tied])}"
     if not slower and not tied:
-        return [f"{leader.name} takes {_middle(leader)} from frame to result, the median of {_count(leader)} samples."]
+        return [f"{leader.name} takes {_middle(leader)} {work_words(made)}, the median of {_count(leader)} samples."]
     if not slower:
         return [f"No difference detected between {alike}."]
     if tied:
         return [f"The fastest are {alike}, with no difference detected.", _lead(made, leader, slower)]
-    return [f"{leader.name} is the fastest: {_middle(leader)} from frame to result.", _lead(made, leader, slower)]
+    return [f"{leader.name} is the fastest: {_middle(leader)} {work_words(made)}.", _lead(made, leader, slower)]
 
 
 def _lead(made: Document, leader: ArmReport, slower: Sequence[ArmReport]) -> str:

@@ -37,6 +37,7 @@ def open_way(spec: dict[str, Any]) -> Way:
     }
     return Way(
         run,
+        run_many=lambda indices: task([frames[index % len(frames)] for index in indices], **asked),
         engine_ns=lambda: round(1e6 * last[0].timing.engine_ms),
         result=lambda path: np.savez(path, **arrays_of(last[0])),
         about=about,

@@ -22,13 +22,14 @@ COMMANDS = {
     "verify": "saccade.cli.verify:verify_command",
     "run": "saccade.cli.run:run",
     "eval": "saccade.cli.eval:eval_command",
+    "tune": "saccade.cli.tune:tune_command",
     "doctor": "saccade.cli.doctor:doctor",
 }
 """The runtime's own commands. Other packages add theirs through the entry-point group ``saccade.commands``."""
 
 ORDER = (
     "train", "export", "quantize", "compare", "support",
-    "info", "build", "verify", "run", "eval", "bench", "doctor",
+    "info", "build", "verify", "run", "eval", "tune", "bench", "doctor",
 )  # fmt: skip
 INTERRUPTED = 130
 

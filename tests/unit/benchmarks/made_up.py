@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from saccade_bench.document import ArmReport, Document, document
+from saccade_bench.stream_report import Window, stream_report
 
 SETTINGS = {"width": 640, "height": 360, "threads": 1, "tier": "quick", "source": "scenes:size=640x360"}
 MACHINE = {"saccade": "0.1.0", "processor": "Abacus 9000", "cores": 2, "when": "2026-11-22T00:00:00Z"}
@@ -41,3 +43,16 @@ def made_up(
     again = arm(f"{arms[0].name} again", middle, "again", rounds, is_silent=is_silent)
     yardstick = arm("yardstick", 5.0, "yardstick", rounds, is_silent=True)
     return document(SETTINGS, {**MACHINE, **machine}, [*arms, again, yardstick])
+
+
+def streamed(fps: float = 10.0) -> Document:
+    """Forty frames of a camera before ``road`` and its second process: each fourth is dropped, three are late."""
+    due = [1000 * frame / fps for frame in range(40)]
+    frames = [frame for frame in range(40) if frame % 4]
+    starts = [due[frame] for frame in frames]
+    done = [due[frame] + (110.0 if frame in (9, 21, 33) else 20.0) for frame in frames]
+    stream = stream_report([Window(fps, due, frames, starts, done, list(range(0, 40, 4)))], 100.0)
+    none: dict[str, Any] = {"wall": [], "cpu": [], "engine": []}
+    names = {"road": "arm", "road again": "again"}
+    arms = [replace(arm(name, 20.0, role), stream=stream, **none) for name, role in names.items()]
+    return document({**SETTINGS, "scenario": "constant-stream", "batch": 1}, MACHINE, arms)

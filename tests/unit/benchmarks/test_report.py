@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from tests.unit.benchmarks.made_up import arm, made_up
+from tests.unit.benchmarks.made_up import arm, made_up, streamed
 
 from saccade.errors import CheckError, InputError, OutputError, RequestError
 from saccade_bench.cli import bench
@@ -131,10 +131,10 @@ class TestTable:
         assert {named[name] for name in ("p90", "p99", "p99.9", "engine", "equal pixels")} == {"-"}
 
     def test_scores_are_columns_where_there_are_any(self) -> None:
-        made = made_up([arm("a", 20.0, scores={"miou": 0.695}), arm("b", 10.0)])
+        made = made_up([arm("a", 20.0, scores={"miou": 69.5}), arm("b", 10.0)])
         assert "miou" in columns(made)
         place = columns(made).index("miou")
-        assert [row[place] for row in rows(made)] == ["0.695", "-"]
+        assert [row[place] for row in rows(made)] == ["69.50", "-"]
         assert "miou" not in columns(made_up())
 
     def test_the_terminal_shows_names_as_they_are(self) -> None:
@@ -194,6 +194,37 @@ class TestSummary:
     )
     def test_disturbances_are_told_with_their_reasons(self, disturbed: object, said: str) -> None:
         assert said in summary(made_up(disturbed=disturbed))[-1]
+
+
+class TestStream:
+    def test_the_table_has_what_the_camera_found(self) -> None:
+        made = streamed()
+        named = [dict(zip(columns(made), row, strict=True)) for row in rows(made)]
+        assert [row["arm"] for row in named] == ["road", "road again"]
+        assert [named[0][name] for name in ("frames", "dropped", "missed", "longest outage")] == [
+            "40", "25.0 %", "10.0 % > 100 ms", "290 ms",
+        ]  # fmt: skip
+        assert cells_of(markdown(made))[1][1:4] == ["40", "25.0 %", "10.0 % &gt; 100 ms"]
+
+    def test_the_summary_has_drops_and_no_fastest_arm(self) -> None:
+        said = summary(streamed())
+        assert said[0] == (
+            "road dropped 25.0 % of a camera's 40 frames at 10 a second; 10.0 % of its results were older than 100 ms."
+        )
+        assert not any("fastest" in each or "Noise" in each for each in said)
+
+    def test_the_page_shows_every_result_and_every_drop(self) -> None:
+        text = page(streamed())
+        shown = Page(text)
+        assert shown.headings == ["A camera's frames", "Cold start", "Memory"]
+        assert len(re.findall(r"m-?\d+[- ]\d+h0", text)) == 60, "30 results of two processes"
+        assert sum(value.count("v6") for value in shown.values("d")) == 20, "10 drops of each"
+        assert any(
+            "30 of 40 frames were run and 10 dropped, 3 results missed 100 ms" in each for each in shown.texts["desc"]
+        )
+
+    def test_another_rate_has_another_page(self) -> None:
+        assert page(streamed()) != page(streamed(fps=20.0))
 
 
 class TestPage:
@@ -281,6 +312,13 @@ class TestPage:
     @pytest.mark.parametrize("peaks", [{}, {"flops_per_s": 1e12}, "fast", {"flops_per_s": 1e12, "bytes_per_s": 1e10}])
     def test_a_limit_that_lacks_something_breaks_nothing(self, limit: dict[str, object], peaks: object) -> None:
         assert "Roofline" not in Page(page(made_up([arm("a", 20.0, limit=limit)], peaks=peaks))).headings
+
+    def test_several_frames_at_once_are_told(self) -> None:
+        made = replace(made_up(), settings={**made_up().settings, "batch": 8})
+        assert columns(made)[1] == "8 frames"
+        assert re.search(r"road (39\d|40\d)\.\d", markdown(made)), "frames a second"
+        assert "milliseconds for 8 frames" in Page(page(made)).all_text
+        assert "ms for 8 frames" in summary(made)[0]
 
     def test_arms_without_samples_break_nothing(self) -> None:
         made = made_up([arm("a", 20.0)])

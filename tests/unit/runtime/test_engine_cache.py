@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from saccade.engines.tensorrt.cache import REFUSED, SUFFIX, EngineCache, default_folder
+from saccade.engines.tensorrt.cache import REFUSED, SUFFIX, EngineCache
 from saccade.engines.tensorrt.container import canonical, name_of, packed
 from saccade.errors import EngineError, OutputError
+from saccade.machine import cache_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the cache is for POSIX systems")
 
@@ -340,4 +341,4 @@ def test_the_folder_follows_the_environment(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert default_folder() == Path(expected)
+    assert cache_folder() == Path(expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saccade_bench.document import ArmReport, Document
+from saccade_bench.report.cells import work_words
 from saccade_bench.report.plots.colors import key, shapes, styles
 from saccade_bench.report.plots.scales import Scale, scale_over
 from saccade_bench.report.plots.svg import LEFT, RIGHT, Figure, line, marker, path, text, x_axis
@@ -22,7 +23,7 @@ def figures(made: Document) -> list[Figure]:
     x = scale_over([sample for arm in arms for sample in arm.samples("wall")], LEFT, RIGHT, room=0.03)
     most = max(len(arm.samples("wall")) for arm in arms)
     y = Scale(1.0, 0.7 / most, TOP, BOTTOM, True)
-    content = [x_axis(x, TOP, BOTTOM, "milliseconds from frame to result" + (", logarithmic" if x.is_log else ""))]
+    content = [x_axis(x, TOP, BOTTOM, f"milliseconds {work_words(made)}" + (", logarithmic" if x.is_log else ""))]
     content += [text("percentile, rarer downwards", 2, TOP - 14, "label")]
     for percent in PERCENTS:
         if (at := y((100 - percent) / 100)) <= BOTTOM:

@@ -69,6 +69,15 @@ def marker(shape: int, x: float, y: float, style: str, size: float = 5) -> str:
     return element("path", d=f"M{points}Z", class_=style)
 
 
+def dots(places: list[tuple[int, int]]) -> str:
+    """Dots as lines without length, each from the one before: the shortest that SVG has."""
+    steps, before = [], (0, 0)
+    for place in places:
+        steps.append(f"m{place[0] - before[0]} {place[1] - before[1]}h0")
+        before = place
+    return "".join(steps).replace(" -", "-")
+
+
 def x_axis(scale: Scale, top: float, bottom: float, label: str) -> str:
     """Grid lines between ``top`` and ``bottom``, their numbers and what they are below."""
     lines = [line(scale(tick), top, scale(tick), bottom, "grid") for tick in scale.ticks]

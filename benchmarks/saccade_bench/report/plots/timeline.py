@@ -9,7 +9,7 @@ import numpy as np
 from saccade_bench.document import ArmReport, Document
 from saccade_bench.report.plots.colors import styles
 from saccade_bench.report.plots.scales import Scale
-from saccade_bench.report.plots.svg import LEFT, RIGHT, Figure, element, line, short, text, x_axis
+from saccade_bench.report.plots.svg import LEFT, RIGHT, Figure, dots, element, line, short, text, x_axis
 
 STRIP, GAP = 46, 26
 TOP = 22
@@ -73,18 +73,9 @@ def _points(arm: ArmReport, x: Scale, y: Scale, style: str) -> str:
     inside = sorted({(across, round(y(share))) for across, share in placed if share <= y.high})
     beyond = sorted({across for across, share in placed if share > y.high})
     size = "dots" if len(placed) > FEW else "dots large"
-    dots = element("path", d=_dots(inside), class_=f"{size} {style}")
+    drawn = element("path", d=dots(inside), class_=f"{size} {style}")
     edge = "".join(f"M{across - 3} {y.end + 5:g}l3-5 3 5z" for across in beyond)
-    return dots + (element("path", d=edge, class_=f"dot {style}") if edge else "")
-
-
-def _dots(places: list[tuple[int, int]]) -> str:
-    """Dots as lines without length, each from the one before: the shortest that SVG has."""
-    steps, before = [], (0, 0)
-    for place in places:
-        steps.append(f"m{place[0] - before[0]} {place[1] - before[1]}h0")
-        before = place
-    return "".join(steps).replace(" -", "-")
+    return drawn + (element("path", d=edge, class_=f"dot {style}") if edge else "")
 
 
 def _words(arm: ArmReport) -> str:

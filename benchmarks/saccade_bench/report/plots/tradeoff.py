@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from saccade_bench.document import ArmReport, Document
-from saccade_bench.report.cells import UNITS, median_ms, score_names, task_of
+from saccade_bench.report.cells import UNITS, median_ms, score_names, task_of, work_words
 from saccade_bench.report.plots.colors import key, shapes, styles
 from saccade_bench.report.plots.scales import scale_over
 from saccade_bench.report.plots.svg import LEFT, RIGHT, Figure, marker, path, x_axis, y_axis
@@ -60,7 +60,7 @@ def _figure(made: Document, title: str, name: str, value: Value) -> Figure | Non
         "arms on the grey line.",
         " ".join(f"{arm.name}: {middle:.2f} ms, {found:.4g} {name}." for arm, middle, found in known),
         HEIGHT,
-        x_axis(x, TOP, BOTTOM, "milliseconds from frame to result, median" + (", logarithmic" if x.is_log else ""))
+        x_axis(x, TOP, BOTTOM, f"milliseconds {work_words(made)}, median" + (", logarithmic" if x.is_log else ""))
         + y_axis(y, LEFT, RIGHT, name)
         + path(steps, "front")
         + "".join(marks),

@@ -19,6 +19,7 @@ from typing import Any
 
 from saccade.engines.tensorrt.container import MAX_HEADER_BYTES, Key, RefusedError, key_of, name_of, packed, unpacked
 from saccade.errors import EngineError, OutputError
+from saccade.machine import cache_folder
 
 SUFFIX = ".kept"
 REFUSED = "last.refused"
@@ -27,14 +28,6 @@ LOCK_SECONDS = 3600.0
 _PARTIAL = ".partial"
 _LOCK = "lock"
 _POLL_SECONDS = 0.05
-
-
-def default_folder() -> Path:
-    """``$SACCADE_CACHE``, else ``saccade`` in the user's cache folder."""
-    if chosen := os.environ.get("SACCADE_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "saccade"
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ class EngineCache:
     def __init__(
         self, folder: Path | None = None, *, limit_bytes: int = LIMIT_BYTES, lock_seconds: float = LOCK_SECONDS
     ) -> None:
-        self.folder = (folder or default_folder()) / "engines"
+        self.folder = (folder or cache_folder()) / "engines"
         self._limit_bytes, self._lock_seconds = limit_bytes, lock_seconds
 
     def read(self, key: Key) -> bytes | None:
