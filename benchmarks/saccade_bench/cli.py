@@ -75,7 +75,7 @@ class Percent(click.ParamType[float]):
 @click.option("--split", default="val", show_default=True, help="Class maps: the folder in --data.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of a COCO json's images.  [beside it]")
 @click.option("--limit", type=click.IntRange(1), help="Score only the first images.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, with every sample.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for bench.json, .md and .html.")
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier bench.json to compare CPU time with.")
 @click.option("--fail-over", type=Percent(), default="3%", show_default=True, help="More CPU time than that fails.")
 @json_option
@@ -109,6 +109,7 @@ def bench(
     from saccade_bench import against as earlier
     from saccade_bench import document
     from saccade_bench.accuracy import Labelled
+    from saccade_bench.report.files import write
 
     before = None if against is None else document.read(against)
     if output is not None and output.exists() and not output.is_dir():
@@ -117,7 +118,7 @@ def bench(
     labelled = None if data is None else Labelled(data, images, split, limit)
     made = _measured(arms, source, frames, threads, tier, work, labelled)
     if output is not None:
-        _write(made, output)
+        write(made, output)
     found = [] if before is None else earlier.changes(made, before)
     slower = [change for change in found if change.is_slower_than(fail_over)]
     if as_json:
@@ -256,18 +257,6 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(stderr=True)
-
-
-def _write(made: Document, folder: Path) -> None:
-    from saccade_bench.document import to_json
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / "bench.json.unfinished"
-        unfinished.write_text(to_json(made), encoding="utf-8")
-        unfinished.replace(folder / "bench.json")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
 
 
 def _print(

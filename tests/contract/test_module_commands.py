@@ -21,6 +21,8 @@ CALLS = {
     "no bundle to build": (("saccade_bench.engines", "absent.saccade"), 3, "absent.saccade"),
     "no bundle to hold to a limit": (("saccade_bench.roofline", "absent.saccade"), 3, "absent.saccade"),
     "no such variant": (("saccade_bench.roofline", BUNDLE, "--variant", "fp64", "--source", SOURCE), 2, "fp64"),
+    "no document": (("saccade_bench.report", "absent.json", "-o", "run"), 2, "absent.json"),
+    "no report": (("saccade_bench.report", "absent.json"), 2, "tell --output FOLDER"),
     "no digits": (("saccade_models.digits", "absent", "-o", "run"), 3, "absent"),
     "no device": (("saccade_models.digits", "absent", "-o", "run", "--device", "abacus"), 2, "--device must be cpu or"),
     "no plates": (("saccade_models.plates", "absent", "-o", "run"), 3, "annotations.json"),
