@@ -10,7 +10,7 @@ EXTRAS := ort,openvino,video,eval,quality,export,models,diffusion,bench,tensorrt
 BUNDLE := models/bundles/road-camvid.saccade
 WEIGHTS := models/saccade_models/weights/edanet-camvid.safetensors
 
-.PHONY: demo test test-runtime lint bundle clean
+.PHONY: demo test test-runtime bench-peers lint bundle clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,16 @@ lint: $(VENV)/.installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# Other ways that `saccade bench --peer` measures, each set in an environment of its own: several GB, and only by this.
+PEERS := .venv-peers
+ULTRALYTICS := .venv-ultralytics
+PEER_INSTALL := python -m pip install --quiet --disable-pip-version-check --constraint benchmarks/peers-constraints.txt
+bench-peers:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/$(PEER_INSTALL) onnxruntime opencv-python-headless openvino openvino-model-api onnx
+	$(PYTHON) -m venv $(ULTRALYTICS)
+	$(ULTRALYTICS)/bin/$(PEER_INSTALL) ultralytics torch torchvision onnx onnxslim onnxruntime openvino
+
 # The terms and the figures travel inside the bundle. `make bundle` gives the committed files again.
 BUNDLE_OPTIONS = --classes models/camvid-classes.txt --imgsz 360x480 --name road-camvid \
 	--dataset 'CamVid train split (SegNet), 367 images' \
@@ -64,4 +74,4 @@ bundle: $(VENV)/.installed
 	$(BIN)/saccade export saccade_models.bridge_unet:BridgeUNet --weights $(DENOISE_WEIGHTS) $(DENOISE_OPTIONS) -o $(DENOISE)
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) $(DEMO) build dist
+	rm -rf $(VENV) $(RUNTIME_VENV) $(PEERS) $(ULTRALYTICS) $(DEMO) build dist

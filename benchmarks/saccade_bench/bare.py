@@ -119,7 +119,7 @@ def bare_session(
     options: Any = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
-    model, outputs = _network_of(opened) if network is None else (str(network), None)
+    model, outputs = network_of(opened) if network is None else (str(network), None)
     session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return session, image_spec(opened), outputs or [output.name for output in session.get_outputs()]
 
@@ -132,7 +132,7 @@ def image_spec(bundle: saccade.Bundle) -> ImageSpec:
     return image
 
 
-def _network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
+def network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
     """The network in a bundle's CPU variant without what surrounds it, serialized, and its outputs' names."""
     import onnx
     from onnx.external_data_helper import load_external_data_for_model

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import saccade
 from saccade.cli import emit_json
 from saccade.cli.options import FiniteRange, json_option
 from saccade.errors import OutputError, RequestError
 
 if TYPE_CHECKING:
-    from saccade_bench.accuracy import Labelled
     from saccade_bench.against import Change
-    from saccade_bench.arms import Arm
-    from saccade_bench.document import ArmReport, Document
-    from saccade_bench.turns import Effort, Measured, Tell
+    from saccade_bench.document import Document
+    from saccade_bench.turns import Tell
 
 TIERS = ("smoke", "quick", "publish")
 SCENARIOS = ("single-stream", "multi-stream", "offline", "constant-stream")
@@ -46,7 +40,9 @@ class Percent(click.ParamType[float]):
 
 
 @click.command(short_help="Measure variants and engines side by side, with the noise beside them.")
-@click.argument("arms", nargs=-1, required=True)
+@click.argument("arms", nargs=-1)
+@click.option("--peer", "peers", multiple=True, metavar="NAME[=NETWORK]", help="Another way beside them; repeatable.")
+@click.option("--list-peers", is_flag=True, help="Tell which peers there are, and how to install them.")
 @click.option("--source", default="scenes:size=1280x720", show_default=True, help="Where the frames come from.")
 @click.option("--frames", type=click.IntRange(1), default=FRAMES, show_default=True, help="Different frames to run.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each arm.  [default: all usable cores]")
@@ -81,6 +77,8 @@ class Percent(click.ParamType[float]):
 @json_option
 def bench(
     arms: tuple[str, ...],
+    peers: tuple[str, ...],
+    list_peers: bool,
     source: str,
     frames: int,
     threads: int | None,
@@ -103,20 +101,31 @@ def bench(
 
     A bundle alone stands for all of its variants and engines that can run here. Each arm has a process of its own; they
     take turns, so what the machine does meanwhile it does to all. A second process of the first arm gives the noise
-    floor: what is below twice that is no difference. Exit code 1: with --against, an arm needs more CPU time than
-    --fail-over allows.
+    floor: what is below twice that is no difference. Peers run the first bundle's network, or the file NETWORK, as
+    their users do. An arm of another result than the first one's is marked. Exit code 1: with --against, an arm needs
+    more CPU time than --fail-over allows.
     """
+    if list_peers:
+        _list_peers(as_json)
+        return
+    if not arms:
+        raise click.UsageError("Missing argument 'ARMS...'.")
+    from rich.progress import Progress
+
     from saccade_bench import against as earlier
     from saccade_bench import document
     from saccade_bench.accuracy import Labelled
     from saccade_bench.report.files import write
+    from saccade_bench.running import Request, run
 
     before = None if against is None else document.read(against)
     if output is not None and output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file; --output names a folder")
     work = _work(scenario, fps, policy, deadline, batch)
     labelled = None if data is None else Labelled(data, images, split, limit)
-    made = _measured(arms, source, frames, threads, tier, work, labelled)
+    request = Request(arms, peers, source, frames, threads, tier, work, labelled)
+    with Progress(console=_console(), transient=True) as progress:
+        made = run(request, _teller(progress))
     if output is not None:
         write(made, output)
     found = [] if before is None else earlier.changes(made, before)
@@ -146,105 +155,15 @@ def _work(
     return {"scenario": chosen, "batch": batch or BATCHES.get(chosen, 1)}
 
 
-def _measured(
-    arms: Sequence[str],
-    source: str,
-    count: int,
-    threads: int | None,
-    tier: str,
-    work: Mapping[str, Any],
-    labelled: Labelled | None,
-) -> Document:
-    from saccade_bench.chosen import bundle_arms, read_asked
-    from saccade_bench.document import document
-    from saccade_bench.overhead import read_frames
-    from saccade_bench.turns import TIERS as EFFORTS
+def _list_peers(as_json: bool) -> None:
+    from saccade_bench.peers.registry import INSTALL, as_rows
 
-    asked = [read_asked(text) for text in arms]
-    frames = read_frames(source, count)
-    if not frames:
-        raise RequestError(f"{source} has no frames")
-    if len({frame.shape for frame in frames}) > 1:
-        raise RequestError(f"the frames of {source} have several sizes; one size is measured at a time")
-    with TemporaryDirectory(prefix="saccade-bench-") as folder:
-        chosen = bundle_arms(asked, frames, Path(folder), threads)
-        if labelled is not None:
-            labelled.scorer(chosen[0].spec["bundle"])  # what is wrong with the data shows before anything runs
-        reports = _run(chosen, Path(folder), threads, EFFORTS[tier], work, labelled)
-    height, width, _ = frames[0].shape
-    settings = {
-        "arms": list(arms), "source": source, "frames": len(frames), "width": width, "height": height,
-        "threads": threads, "tier": tier, **vars(EFFORTS[tier]), **work,
-    }  # fmt: skip
-    return document(settings, _machine(), reports)
-
-
-def _run(
-    chosen: Sequence[Arm],
-    folder: Path,
-    threads: int | None,
-    effort: Effort,
-    work: Mapping[str, Any],
-    labelled: Labelled | None,
-) -> list[ArmReport]:
-    """Measure the arms, with a second process of the first one and the yardstick after them."""
-    from rich.progress import Progress
-
-    from saccade_bench.accuracy import scores
-    from saccade_bench.agreement import agreement
-    from saccade_bench.arms import Arm
-    from saccade_bench.turns import before_a_camera, in_turns
-
-    results = [folder / f"result-{index}.npz" for index in range(len(chosen))]
-    named = [replace(arm, spec={**arm.spec, "result": str(path)}) for arm, path in zip(chosen, results, strict=True)]
-    again = replace(chosen[0], name=f"{chosen[0].name} again")
-    yardstick = Arm("yardstick", "saccade_bench.ways.yardstick", {"threads": threads})
-    with Progress(console=_console(), transient=True) as progress:
-        tell = _teller(progress)
-        if work["scenario"] == "constant-stream":
-            measured = before_a_camera([*named, again], effort, work["fps"], work["policy"], tell)
-        else:
-            measured = in_turns([*named, again, yardstick], effort, work["batch"], tell)
-        scored = [None] * len(named) if labelled is None else scores(named, labelled, tell)
-    near = [agreement(results[0], path) for path in results]
-    reports = [_report(each, work.get("deadline_ms", 0.0)) for each in measured]
-    arms = [
-        replace(report, agreement=agreed, scores=found)
-        for report, agreed, found in zip(reports, near, scored, strict=False)
-    ]
-    others = [
-        replace(each, role=role) for each, role in zip(reports[len(arms) :], ("again", "yardstick"), strict=False)
-    ]
-    return [*arms, *others]
-
-
-def _report(measured: Measured, deadline_ms: float) -> ArmReport:
-    from saccade_bench.document import ArmReport
-    from saccade_bench.stream_report import stream_report
-
-    start = measured.start
-    return ArmReport(
-        measured.arm.name,
-        "arm",
-        start.about,
-        *(measured.rounds(what) for what in ("wall", "cpu", "engine")),
-        imported_ms=start.imported_ms,
-        opened_ms=start.opened_ms,
-        first_ms=start.first_ms,
-        peak_mb=measured.peak_mb,
-        stream=stream_report(measured.windows, deadline_ms) if measured.windows else None,
-    )
-
-
-def _machine() -> dict[str, Any]:
-    from saccade import machine
-
-    return {
-        "saccade": saccade.__version__,
-        "processor": machine.processor(),
-        "cores": machine.usable_cores(),
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    if as_json:
+        emit_json({"peers": as_rows(), "install": INSTALL})
+        return
+    for row in as_rows():
+        click.echo(f"{row['name']:22}{row['installed'] or 'not installed':16}{row['what']}")
+    click.echo(f"to install them {INSTALL}")
 
 
 def _teller(progress: Any) -> Tell:

@@ -36,12 +36,16 @@ class Ratio:
 
     @property
     def floor(self) -> float:
-        """How far from 1 the interval reaches: the noise, where both arms are the same."""
-        return max(abs(self.low - 1), abs(self.high - 1))
+        """How far from 1 the interval reaches, up or down alike: the noise, where both arms are the same."""
+        return max(self.high, 1 / self.low) - 1
 
     def is_detected(self, floor: float) -> bool:
-        """Whether the arms differ by more than ``floor`` allows and the interval lies on one side of 1."""
-        return abs(self.middle - 1) > FLOORS_APART * floor and not self.low <= 1 <= self.high
+        """Whether the arms differ by more than ``floor`` allows and the interval lies on one side of 1.
+
+        Whichever of the two comes first: the slower one's time over the faster one's is what counts.
+        """
+        apart = max(self.middle, 1 / self.middle) - 1
+        return apart > FLOORS_APART * floor and not self.low <= 1 <= self.high
 
 
 @cache

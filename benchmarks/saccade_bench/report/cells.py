@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from saccade_bench.agreement import LEAST, is_same_result
 from saccade_bench.document import ArmReport, Difference, Document
 from saccade_bench.samples import FLOORS_APART, PERCENTS, Percentile
 from saccade_bench.stream_report import StreamReport
@@ -11,10 +12,12 @@ from saccade_bench.stream_report import StreamReport
 TIMES = ("p90", "p99", "p99.9", "engine", "CPU", "first result", "memory")
 UNITS = {"segment": "equal pixels", "detect": "equal boxes", "restore": "dB to the first"}
 WHAT_WORDS = {"wall": "by the clock", "cpu": "of CPU time", "engine": "in the engine"}
-STREAM = ("frames", "dropped", "missed", "longest outage", "age p50", "age p99", "run p50", "run p99")
+STREAM = ("frames", "dropped", "missed", "longest outage", "age p50", "age p99", "run p50", "run p99", "result")
 """What a camera found: percentiles in milliseconds, of the age of results and of the time that runs took."""
 
+LIMIT = "of the limit"
 NONE = "-"
+ANOTHER = "another result"
 
 
 def columns(made: Document) -> list[str]:
@@ -22,18 +25,24 @@ def columns(made: Document) -> list[str]:
     if is_stream(made):
         return ["arm", *STREAM]
     time = work_words(made).removeprefix("from ").removeprefix("for ")
-    return ["arm", time, *TIMES, UNITS.get(task_of(made), "agreement"), *score_names(made), "against the first"]
+    agreed, limit = UNITS.get(task_of(made), "agreement"), [LIMIT] if has_limits(made) else []
+    return ["arm", time, *TIMES, *limit, agreed, *score_names(made), "against the first"]
 
 
 def rows(made: Document) -> list[list[str]]:
     """A row for each arm, with a cell for each of ``columns``."""
     if is_stream(made):
-        return [[arm.name, *_stream(found)] for arm in made.arms if (found := arm.stream) is not None]
+        return [
+            [arm.name, *_stream(found), ANOTHER if _is_another(arm) else "the first's"]
+            for arm in made.arms
+            if (found := arm.stream) is not None
+        ]
     scores = score_names(made)
     return [
         [
             arm.name,
             *_times(arm),
+            *([_limit(arm)] if has_limits(made) else []),
             agreement_words(arm.agreement, task_of(made)),
             *(_score(arm, name) for name in scores),
             _against(made, arm),
@@ -48,6 +57,12 @@ def notes(made: Document) -> list[str]:
     if batch > 1:
         rates = (f"{arm.name} {1000 * batch / median(arm.samples('wall')):.1f}" for arm in made.by_role("arm"))
         said.append(f"frames a second: {', '.join(rates)}")
+    task = task_of(made)
+    if any(map(_is_another, made.arms)):
+        least = agreement_words(LEAST[task], task) + (" dB" if task == "restore" else "")
+        said.append(f"an arm of another result agrees with the first by less than {least}: its time is for other work")
+    if reasons := made.machine.get("disturbed"):
+        said.append(f"the machine was disturbed: {'; '.join(reasons) if isinstance(reasons, list) else reasons}")
     if made.floors:
         floors = ", ".join(f"{what} {100 * floor:.1f} %" for what, floor in made.floors.items())
         apart = f"{FLOORS_APART:g} times that is a difference"
@@ -141,6 +156,17 @@ def _stream(found: StreamReport) -> list[str]:
     ]
 
 
+def has_limits(made: Document) -> bool:
+    """Whether any arm is held to what the machine can compute and move."""
+    return any(arm.limit is not None for arm in made.by_role("arm"))
+
+
+def _limit(arm: ArmReport) -> str:
+    """The share of the machine's limit that its engine reaches, and what the limit is made of."""
+    limit = arm.limit or {}
+    return f"{100 * limit['share']:.0f} % ({limit['bound']})" if "share" in limit else NONE
+
+
 def _score(arm: ArmReport, name: str) -> str:
     """In points or dB."""
     value = (arm.scores or {}).get(name)
@@ -149,7 +175,12 @@ def _score(arm: ArmReport, name: str) -> str:
 
 def _against(made: Document, arm: ArmReport) -> str:
     found = next((each for each in made.differences if each.name == arm.name and each.what == "wall"), None)
-    return "" if found is None else difference_words(found)
+    marked = f", {ANOTHER}" if _is_another(arm) else ""
+    return "" if found is None else difference_words(found) + marked
+
+
+def _is_another(arm: ArmReport) -> bool:
+    return arm.role == "arm" and not is_same_result(str(arm.about.get("task")), arm.agreement)
 
 
 def _threads(count: object) -> str:

@@ -58,8 +58,7 @@ def measure(bundle: Bundle, frames: Sequence[Frame], variant: str = "auto", thre
     """
     name, _, chosen = choose(bundle, "auto", "cpu", variant)
     given, asked = _calls(bundle, frames, chosen)
-    inputs = _inputs(bundle, chosen, name, partial(_first_result, given, asked))
-    work = _work(bundle, chosen, inputs)
+    work = work_of(bundle, chosen, name, given, asked)
     options = EngineOptions("cpu", threads, settings=chosen.engine_options.get(name))
 
     def load(part: Variant, stage: str) -> Engine:
@@ -72,11 +71,16 @@ def measure(bundle: Bundle, frames: Sequence[Frame], variant: str = "auto", thre
             run(frame, **asked)
         took = [run(frame, **asked).timing.engine_ms for frame in given]
     height, width, _ = frames[0].shape
-    about = (chosen.name, _precision(chosen, name), name, info.version, info.threads, len(took), width, height)
+    about = (chosen.name, products_in(chosen, name), name, info.version, info.threads, len(took), width, height)
     return Measured(*about, statistics.median(took), min(took), work)
 
 
-def _precision(variant: Variant, engine: str) -> str:
+def work_of(bundle: Bundle, variant: Variant, engine: str, frames: Sequence[Frame], asked: Mapping[str, Any]) -> Work:
+    """The work of the first of ``frames``, as a task is called with it and with what is ``asked`` beside it."""
+    return _work(bundle, variant, _inputs(bundle, variant, engine, partial(_first_result, frames, asked)))
+
+
+def products_in(variant: Variant, engine: str) -> str:
     """What a variant's products in floats are computed in: the engine's options may say more than its name."""
     hint = variant.engine_options.get(engine, {}).get("INFERENCE_PRECISION_HINT")
     return "bf16" if hint == "bf16" else variant.precision

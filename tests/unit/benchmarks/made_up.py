@@ -54,5 +54,5 @@ def streamed(fps: float = 10.0) -> Document:
     stream = stream_report([Window(fps, due, frames, starts, done, list(range(0, 40, 4)))], 100.0)
     none: dict[str, Any] = {"wall": [], "cpu": [], "engine": []}
     names = {"road": "arm", "road again": "again"}
-    arms = [replace(arm(name, 20.0, role), stream=stream, **none) for name, role in names.items()]
+    arms = [replace(arm(name, 20.0, role, agreement=1.0), stream=stream, **none) for name, role in names.items()]
     return document({**SETTINGS, "scenario": "constant-stream", "batch": 1}, MACHINE, arms)

@@ -63,6 +63,12 @@ def test_what_is_within_twice_the_floor_is_no_difference() -> None:
     assert not Ratio(1.2, 0.9, 1.5).is_detected(0.02)  # its own interval has 1 in it
 
 
+@pytest.mark.parametrize("floor", [0.02, 0.3, 0.6])
+def test_a_difference_is_one_whichever_arm_comes_first(floor: float) -> None:
+    ratio, turned = Ratio(2.1, 1.9, 2.3), Ratio(1 / 2.1, 1 / 2.3, 1 / 1.9)
+    assert ratio.is_detected(floor) == turned.is_detected(floor) == (floor < 0.55)
+
+
 def test_the_floor_is_as_far_as_the_interval_reaches() -> None:
-    assert Ratio(1.0, 0.97, 1.01).floor == pytest.approx(0.03)
+    assert Ratio(1.0, 1 / 1.03, 1.01).floor == pytest.approx(0.03)
     assert Ratio(1.01, 1.005, 1.02).floor == pytest.approx(0.02)
