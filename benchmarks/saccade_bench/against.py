@@ -1,4 +1,9 @@
-"""A run against an earlier one: which arms need more CPU time than they did, measured by a yardstick in both."""
+"""A run against an earlier one: which arms need more CPU time than they did, measured by a yardstick in both.
+
+A shared machine has fast and slow minutes, which arms and yardstick need not feel alike: the arm's time goes as the
+yardstick's to a power near 1, which the rounds of both runs tell. What is left between the runs is the change (an
+analysis of covariance of the logarithms).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from saccade.errors import RequestError
 from saccade_bench.document import ArmReport, Document
 from saccade_bench.samples import CONFIDENCE, RESAMPLES
 
+USUAL_SPREAD = 0.1
+"""Of the yardstick's logarithms. Where they spread less there are no minutes to tell apart: the power is taken as 1."""
+
 
 @dataclass(frozen=True)
 class Change:
-    """An arm's CPU time over what it was, each divided by the yardstick's, with its 99 % interval."""
+    """An arm's CPU time over what it was at the yardstick's same time, with the 99 % interval."""
 
     name: str
     middle: float
@@ -40,13 +49,22 @@ def changes(now: Document, before: Document) -> list[Change]:
 
 
 def _change(name: str, pairs: Sequence[tuple[ArmReport | None, ArmReport]]) -> Change:
-    random = np.random.default_rng(0)
-    middles, drawn = [], []
+    logs: list[npt.NDArray[np.float64]] = []
     for arm, yardstick in pairs:
         assert arm is not None
-        ratios = np.array([np.median(one) / np.median(two) for one, two in zip(arm.cpu, yardstick.cpu, strict=True)])
-        middles.append(np.median(ratios))
-        drawn.append(np.median(random.choice(ratios, (RESAMPLES, len(ratios))), axis=1))
+        logs.append(np.log([[np.median(two), np.median(one)] for one, two in zip(arm.cpu, yardstick.cpu, strict=True)]))
+    random = np.random.default_rng(0)
+    drawn = [_apart([log[random.integers(len(log), size=len(log))] for log in logs]) for _ in range(RESAMPLES)]
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn[0] / drawn[1], (tail, 1 - tail))
-    return Change(name, float(middles[0] / middles[1]), float(low), float(high))
+    low, high = np.quantile(drawn, (tail, 1 - tail))
+    return Change(name, *(float(np.exp(each)) for each in (_apart(logs), low, high)))
+
+
+def _apart(logs: Sequence[npt.NDArray[np.float64]]) -> float:
+    """How far the logarithm of the first run's arm is above the second's, of rows (yardstick, arm), one a round."""
+    centres = [np.median(log, axis=0) for log in logs]
+    spread = np.concatenate([log - centre for log, centre in zip(logs, centres, strict=True)])
+    usual = len(spread) * USUAL_SPREAD**2
+    slope = (spread[:, 0] @ spread[:, 1] + usual) / (spread[:, 0] @ spread[:, 0] + usual)
+    left = [log[:, 1] - slope * log[:, 0] for log in logs]
+    return float(np.median(left[0]) - np.median(left[1]))

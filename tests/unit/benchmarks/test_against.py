@@ -34,7 +34,7 @@ def run_of(milliseconds: float, seed: int, speed: float = 1.0) -> Document:
 @pytest.mark.parametrize("speed", [1.0, 0.5])
 def test_five_percent_more_is_found_whatever_the_machine_s_speed(speed: float) -> None:
     [change] = changes(run_of(52.5, 10, speed), run_of(50.0, 20))
-    assert change.low < 1.05 < change.high
+    assert change.middle == pytest.approx(1.05, abs=0.01)
     assert change.is_slower_than(0.03)
 
 
@@ -43,8 +43,32 @@ def test_one_percent_more_is_no_change_and_neither_is_less() -> None:
     assert not changes(run_of(40.0, 10), run_of(50.0, 20))[0].is_slower_than(0.03)
 
 
+@pytest.mark.parametrize(("share", "is_slower"), [(0.0, False), (0.01, False), (0.05, True)])
+@pytest.mark.parametrize("power", [0.75, 1.0, 1.2])
+def test_slow_minutes_that_an_arm_feels_in_its_own_way_are_no_change(
+    share: float, is_slower: bool, power: float
+) -> None:
+    """One run has a third of slow minutes, the other two thirds; both are twice as slow for the yardstick."""
+
+    def mixed(slow_rounds: int, milliseconds: float, seed: int) -> Document:
+        random = np.random.default_rng(seed)
+        speeds = np.where(np.arange(90) < slow_rounds, 2.0, 1.0)
+        noisy = random.normal(1, 0.01, (2, 90, 4))
+        arms = [
+            replace(arm("a", "arm", 1.0, 1), cpu=(milliseconds * noisy[0] * speeds[:, None] ** power).tolist()),
+            replace(arm("yardstick", "yardstick", 1.0, 1), cpu=(20 * noisy[1] * speeds[:, None]).tolist()),
+        ]
+        return Document({}, {}, arms)
+
+    [change] = changes(mixed(60, 50.0 * (1 + share), 1), mixed(30, 50.0, 2))
+    assert change.middle == pytest.approx(1 + share, abs=0.01)
+    assert change.is_slower_than(0.03) == is_slower
+
+
 def test_what_chance_may_have_done_is_no_change() -> None:
-    noisy = [arm("a", "arm", 55.0, 1, noise=0.9), *run_of(50.0, 1).arms[1:]]
+    random = np.random.default_rng(1)
+    turns = (53.0 * np.exp(random.normal(0, 0.8, (100, 4)))).tolist()
+    noisy = [replace(arm("a", "arm", 50.0, 1), cpu=turns), *run_of(50.0, 1).arms[1:]]
     [change] = changes(replace(run_of(50.0, 1), arms=noisy), run_of(50.0, 20))
     assert change.low < 1
     assert not change.is_slower_than(0.03)
