@@ -66,5 +66,11 @@ def _apart(logs: Sequence[npt.NDArray[np.float64]]) -> float:
     spread = np.concatenate([log - centre for log, centre in zip(logs, centres, strict=True)])
     usual = len(spread) * USUAL_SPREAD**2
     slope = (spread[:, 0] @ spread[:, 1] + usual) / (spread[:, 0] @ spread[:, 0] + usual)
-    left = [log[:, 1] - slope * log[:, 0] for log in logs]
-    return float(np.median(left[0]) - np.median(left[1]))
+    now, before = (_trimmed_mean(log[:, 1] - slope * log[:, 0]) for log in logs)
+    return now - before
+
+
+def _trimmed_mean(values: npt.NDArray[np.float64]) -> float:
+    """Without a tenth at each end. A median would jump between fast and slow minutes where the power is not exact."""
+    cut = len(values) // 10
+    return float(np.mean(np.sort(values)[cut : len(values) - cut]))
