@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from saccade.boxes import iou_matrix
+from saccade.kinds.segment import equal_share
 from saccade.metrics.psnr import as_shown, psnr
 
 MOST_DB = 100.0
@@ -41,7 +42,7 @@ def agreement(first: Path, other: Path) -> float | None:
     if first_pixels.shape != other_pixels.shape:
         return None
     if "class_map" in one:
-        return float(np.mean(first_pixels == other_pixels))
+        return equal_share(first_pixels, other_pixels)
     return min(MOST_DB, psnr(as_shown(first_pixels), as_shown(other_pixels)))
 
 

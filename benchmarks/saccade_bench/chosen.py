@@ -15,15 +15,12 @@ from saccade import engines
 from saccade.bundle import Bundle, open_bundle
 from saccade.errors import RequestError
 from saccade.opening import choose
-from saccade.spec import RestoreSpec, TaskSpec, Variant
+from saccade.spec import TaskSpec, Variant
 from saccade_bench.arms import Arm, saved_frames
-from saccade_export.precision.calls import degraded_calls, levels_of
+from saccade_bench.calls import steps_asked, usual_calls
 
 BUNDLE_WAY = "saccade_bench.ways.bundle"
 ASKED = re.compile(r"(?P<path>.+?\.saccade)(?::(?P<variant>[^@*]+))?(?:@(?P<engine>[^*]+))?(?:\*(?P<threads>\d+))?")
-
-STEPWISE = 4
-"""Steps of a variant that takes any number."""
 
 Frame = npt.NDArray[np.uint8]
 
@@ -73,20 +70,13 @@ def bundle_arms(asked: Sequence[Asked], frames: Sequence[Frame], folder: Path, t
 
 
 def frames_for(task: TaskSpec, frames: Sequence[Frame], folder: Path) -> dict[str, Any]:
-    """What every arm is given: frames as a file, and for restorers what they are told beside them.
-
-    A restorer's frames are degraded by one usual level, so that all calls do the same work.
-    """
-    if not isinstance(task, RestoreSpec):
-        return {"frames": str(saved_frames(frames, folder))}
-    level = levels_of(task)[len(levels_of(task)) // 2]
-    degraded, asked_of = degraded_calls(task, frames, [level])
-    asked: Mapping[str, Any] = asked_of(0)
+    """What every arm is given: frames as a file, and for restorers what they are told beside them."""
+    degraded, asked = usual_calls(task, frames)
     given: dict[str, Any] = {"frames": str(saved_frames(degraded, folder))}
     if "mask" in asked:
-        np.save(folder / "mask.npy", asked["mask"])
+        np.save(folder / "mask.npy", asked.pop("mask"))
         given["mask"] = str(folder / "mask.npy")
-    return {**given, "asked": {name: value for name, value in asked.items() if name != "mask"}}
+    return {**given, "asked": asked} if asked else given
 
 
 def _expanded(asked: Asked) -> list[tuple[Variant, str]]:
@@ -118,6 +108,5 @@ def _name(asked: Asked, variant: Variant, engine: str) -> str:
 
 def _spec(asked: Asked, variant: Variant, engine: str, given: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     spec = {**given, "bundle": str(asked.bundle.path), "variant": variant.name, "engine": engine, "threads": threads}
-    if isinstance(asked.bundle.manifest.task, RestoreSpec):
-        spec["asked"] = {**given["asked"], "steps": variant.parameters.get("steps", STEPWISE)}
-    return spec
+    told = {**given.get("asked", {}), **steps_asked(asked.bundle.manifest.task, variant)}
+    return {**spec, "asked": told} if told else spec

@@ -18,7 +18,7 @@ from saccade.machine import usable_cores
 from saccade.opening import alike, open_with
 from saccade.spec import Variant
 from saccade.tuned import Setting
-from saccade.turns import serve, take_turns
+from saccade.turns import serve, take_turns, timing
 
 SPINNING = "session.intra_op.allow_spinning"
 AGAIN = "again"
@@ -135,10 +135,8 @@ def _serve(connection: Connection, path: Path, name: str, setting: Setting, devi
 
 
 def _tried(setting: Setting, first: Sequence[float], own: Sequence[float]) -> Tried:
-    speedups = [usual / found for usual, found in zip(first, own, strict=True)]
-    return Tried(
-        setting, statistics.median(own), statistics.median(speedups), lowest=min(speedups), highest=max(speedups)
-    )
+    found = timing(first, own)
+    return Tried(setting, found.milliseconds, found.speedup, found.lowest, found.highest)
 
 
 def _fastest(usual: Setting, tried: Sequence[Tried], noise: float) -> Setting:

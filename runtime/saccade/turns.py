@@ -8,15 +8,37 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from saccade.errors import CheckError
 
 WARM_CALLS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A way's median time, and how many times as fast as another one it is.
+
+    ``speedup`` is the median over the rounds, of which ``lowest`` and ``highest`` are the ends.
+    """
+
+    milliseconds: float
+    speedup: float
+    lowest: float
+    highest: float
+
+
+def timing(first: Sequence[float], own: Sequence[float]) -> Timing:
+    """Of the medians of each round: the other way's, and this way's own."""
+    ratios = [before / after for before, after in zip(first, own, strict=True)]
+    return Timing(statistics.median(own), statistics.median(ratios), min(ratios), max(ratios))
+
 
 Way = tuple[Callable[..., None], tuple[Any, ...]]
 """A function that ends in ``serve``, and its arguments after the connection; both must be picklable."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 import saccade
 from saccade import machine
-from saccade.cli.doctor import PACKAGES
+from saccade.cli.doctor import PACKAGES, package_version
 from saccade_bench.machine import nvidia
 from saccade_bench.machine.caches import last_cache_bytes
 from saccade_bench.machine.readings import ROOT, Reading, text_of
@@ -69,7 +68,7 @@ def facts(root: Path = ROOT) -> Facts:
         is_virtual="hypervisor" in flags,
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        packages={name: found for name in (*PACKAGES, "psutil") if (found := _version(name)) is not None},
+        packages={name: found for name in (*PACKAGES, "psutil") if (found := package_version(name)) is not None},
         governors=_governors(root),
         turbo=_turbo(root),
         gpus=nvidia.gpus(),
@@ -111,10 +110,3 @@ def _power_mode(root: Path) -> Reading[str]:
         if words[:2] == ["POWER_MODEL", f"ID={number}"] and len(words) > 2:
             return Reading(words[2].removeprefix("NAME="))
     return Reading(number)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from saccade import engines
 from saccade.errors import CheckError, DeviceError, EngineError
 from saccade.spec import Variant
+from saccade.turns import Timing
 from saccade_export.precision.adding import Made, open_made
 from saccade_export.precision.graphs import model_of
 from saccade_export.precision.histograms import METHODS
@@ -21,7 +22,7 @@ from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize.profile import Profile, profile
 from saccade_export.quantize.scoring import Scorer, check_scores, lost
 from saccade_export.quantize.sensitivity import Sensitivity, blocks_of, measure_sensitivity
-from saccade_export.quantize.timing import AGAIN, Timing, time_variants
+from saccade_export.quantize.timing import AGAIN, time_variants
 
 PROFILED = 4
 LEAST_GAIN = 1.05

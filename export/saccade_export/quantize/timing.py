@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from saccade.bundle import open_bundle
-from saccade.turns import serve, take_turns
+from saccade.turns import Timing, serve, take_turns, timing
 from saccade_export.precision.adding import Made, open_made
 from saccade_export.precision.calls import Calls
 from saccade_export.user_frames import Frame
 
 AGAIN = "again"
 """The name of a second process of the first way, which shows what the machine's noise alone gives."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """A variant's median time from frame to result, and how many times as fast as the first way it is.
-
-    ``speedup`` is the median over the rounds, of which ``lowest`` and ``highest`` are the ends.
-    """
-
-    milliseconds: float
-    speedup: float
-    lowest: float
-    highest: float
 
 
 def time_variants(
@@ -46,12 +32,7 @@ def time_variants(
     ways = {**made, AGAIN: made[first]}
     taken = take_turns({name: (_serve, (path, way, frames, arguments, threads)) for name, way in ways.items()}, rounds)
     middles = {name: [statistics.median(turn) for turn in turns] for name, turns in taken.items()}
-    return {name: _timing(middles[first], turns) for name, turns in middles.items()}
-
-
-def _timing(first: Sequence[float], turns: Sequence[float]) -> Timing:
-    ratios = [before / after for before, after in zip(first, turns, strict=True)]
-    return Timing(statistics.median(turns), statistics.median(ratios), min(ratios), max(ratios))
+    return {name: timing(middles[first], turns) for name, turns in middles.items()}
 
 
 def _serve(

@@ -45,7 +45,7 @@ def doctor(as_json: bool) -> None:
 
 def examine() -> dict[str, Any]:
     """All findings, as ``--json`` prints them."""
-    packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
+    packages = {name: found for name in PACKAGES if (found := package_version(name)) is not None}
     problems = [
         f"{first} {packages[first]} and {second} {packages[second]} are both installed and overwrite each other: "
         f"run pip uninstall {first} {second}, then install saccade[ort] or saccade[cuda]"
@@ -134,7 +134,8 @@ def _gpu_line(cuda: dict[str, Any]) -> str:
     )
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """The version of an installed distribution, None for one that is not."""
     try:
         return version(name)
     except PackageNotFoundError:
