@@ -42,6 +42,13 @@ class Percent(click.ParamType[float]):
 @click.command(short_help="Measure variants and engines side by side, with the noise beside them.")
 @click.argument("arms", nargs=-1)
 @click.option("--peer", "peers", multiple=True, metavar="NAME[=NETWORK]", help="Another way beside them; repeatable.")
+@click.option(
+    "--torch",
+    "torch_weights",
+    type=click.Path(path_type=Path),
+    metavar="WEIGHTS",
+    help="The first bundle's network in PyTorch beside it: eager, channels last, compiled.",
+)
 @click.option("--list-peers", is_flag=True, help="Tell which peers there are, and how to install them.")
 @click.option("--source", default="scenes:size=1280x720", show_default=True, help="Where the frames come from.")
 @click.option("--frames", type=click.IntRange(1), default=FRAMES, show_default=True, help="Different frames to run.")
@@ -78,6 +85,7 @@ class Percent(click.ParamType[float]):
 def bench(
     arms: tuple[str, ...],
     peers: tuple[str, ...],
+    torch_weights: Path | None,
     list_peers: bool,
     source: str,
     frames: int,
@@ -123,7 +131,7 @@ def bench(
         raise OutputError(f"{output} is a file; --output names a folder")
     work = _work(scenario, fps, policy, deadline, batch)
     labelled = None if data is None else Labelled(data, images, split, limit)
-    request = Request(arms, peers, source, frames, threads, tier, work, labelled)
+    request = Request(arms, peers, source, frames, threads, tier, work, labelled, torch_weights)
     with Progress(console=_console(), transient=True) as progress:
         made = run(request, _teller(progress))
     if output is not None:

@@ -28,6 +28,7 @@ from saccade_bench.roofline.limits import share_of_work
 from saccade_bench.roofline.peaks import Peaks, measure_peaks
 from saccade_bench.roofline.runs import products_in, work_of
 from saccade_bench.stream_report import stream_report
+from saccade_bench.torch_network import torch_arms
 from saccade_bench.turns import TIERS, Measured, Tell, before_a_camera, in_turns
 
 WITHOUT_LIMITS = ("smoke",)
@@ -36,7 +37,10 @@ WITHOUT_LIMITS = ("smoke",)
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. ``work`` is the scenario with its numbers; without ``labelled`` nothing is scored."""
+    """What was asked for. ``work`` is the scenario with its numbers; without ``labelled`` nothing is scored.
+
+    ``torch_weights`` are those of the first bundle's network, which then runs in PyTorch too.
+    """
 
     arms: Sequence[str]
     peers: Sequence[str]
@@ -46,6 +50,7 @@ class Request:
     tier: str
     work: Mapping[str, Any]
     labelled: Labelled | None = None
+    torch_weights: Path | None = None
 
 
 def run(request: Request, tell: Tell) -> Document:
@@ -62,6 +67,8 @@ def run(request: Request, tell: Tell) -> Document:
     with TemporaryDirectory(prefix="saccade-bench-") as name:
         folder = Path(name)
         arms = bundle_arms(asked, frames, folder, request.threads)
+        if request.torch_weights is not None:
+            arms += torch_arms(asked[0].bundle, request.torch_weights, arms[0].spec, request.threads)
         arms += peer_arms(peers, asked[0].bundle, arms[0].spec["frames"], folder, request.threads)
         if request.labelled is not None:
             request.labelled.scorer(arms[0].spec["bundle"])  # what is wrong with the data shows before anything runs
@@ -130,7 +137,8 @@ def _limit(arm: Arm, report: ArmReport, peaks: Peaks) -> dict[str, Any] | None:
 def _settings(request: Request, frames: Sequence[Any]) -> dict[str, Any]:
     height, width, _ = frames[0].shape
     return {
-        "arms": list(request.arms), "peers": list(request.peers), "least_agreement": LEAST, "source": request.source,
+        "arms": list(request.arms), "peers": list(request.peers),
+        "torch": request.torch_weights is not None, "least_agreement": LEAST, "source": request.source,
         "frames": len(frames), "width": width, "height": height, "threads": request.threads, "tier": request.tier,
         **vars(TIERS[request.tier]), **request.work,
     }  # fmt: skip

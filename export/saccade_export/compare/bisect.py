@@ -130,14 +130,22 @@ def _common(first: ir.Model, second: ir.Model) -> list[str]:
 
 
 def _on_the_way(model: ir.Model) -> list[str]:
-    """Values of real numbers that a result follows from, and not only whether it is finite."""
+    """Values of real numbers that a result follows from, and not only whether it is finite.
+
+    What is read off for the best class is left out: it is another class's as soon as two are nearly as good.
+    """
     results = {value for value in model.graph.outputs if value.name != "finite"}
     needed: set[ir.Node] = set()
+    before = _before(model)
+    best = {str(node.outputs[0].name) for node in model.graph if node.op_type == "ArgMax"}
+    readings = [node.outputs[0] for node in model.graph if node.op_type == "GatherElements"]
+    of_best = {str(value.name) for value in readings if before[str(value.name)] & best}
     for node in reversed(list(model.graph)):
         users = [user for value in node.outputs for user in value.consumers()]
         if results.intersection(node.outputs) or needed.intersection(users):
             needed.add(node)
-    return [str(v.name) for node in model.graph if node in needed for v in node.outputs if v.dtype in FLOATS]
+    numbers = [str(v.name) for node in model.graph if node in needed for v in node.outputs if v.dtype in FLOATS]
+    return [name for name in numbers if name not in of_best and not before[name] & of_best]
 
 
 def _before(model: ir.Model) -> dict[str, set[str]]:

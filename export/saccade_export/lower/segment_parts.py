@@ -24,11 +24,14 @@ def add_results(graph: GraphWriter, scores: ir.Value, spec: SegmentSpec, axis: i
         chosen = _above_threshold(graph, scores, axis)
     else:
         chosen = graph.add("ArgMax", "best_class", scores, axis=axis, keepdims=0)
-    class_map = graph.add("Cast", "class_ids", chosen, to=ir.DataType.UINT8)
-    graph.add_output(class_map, "class_map", ir.DataType.UINT8, ("N", "H", "W"))
+    add_class_map(graph, graph.add("Cast", "class_ids", chosen, to=ir.DataType.UINT8))
     if spec.has_confidence:
         confidence = _confidence(graph, scores, chosen, spec, axis)
         graph.add_output(confidence, "confidence", ir.DataType.FLOAT, ("N", "H", "W"))
+
+
+def add_class_map(graph: GraphWriter, class_map: ir.Value) -> None:
+    graph.add_output(class_map, "class_map", ir.DataType.UINT8, ("N", "H", "W"))
 
 
 def _above_threshold(graph: GraphWriter, scores: ir.Value, axis: int) -> ir.Value:

@@ -27,6 +27,9 @@ NEEDS_OPENVINO = "on CPUs OpenVINO alone computes it; run pip install 'saccade[o
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO is told to compute in where the graph does not say it, by precision."""
 
+FOR_OPENVINO = {"segment": "cpu", "detect": "gpu", "restore": "gpu"}
+"""Whose graphs OpenVINO computes fastest, by task: it is slow with pixels whose channels are innermost."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -67,9 +70,10 @@ class Reducer:
     def bases(self, recipe: Recipe) -> list[Variant]:
         """The variants that ``recipe`` is made from, the one of fewest steps first.
 
-        OpenVINO gets the graphs for GPUs: it resizes planes faster than pixels. Raises ``RequestError`` for none.
+        Raises ``RequestError`` for none.
         """
-        target = "gpu" if recipe.engine == "openvino" else recipe.target
+        in_openvino = FOR_OPENVINO[self.bundle.manifest.task.kind]
+        target = in_openvino if recipe.engine == "openvino" else recipe.target
         found = [each for each in self.bundle.manifest.variants if (each.precision, each.target) == (WHOLE, target)]
         found = [each for each in found if each.parameters.get("form") != "stepwise" and each.engine is None]
         if not found:
