@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,19 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from tests.commands import call
+from tests.processes import children, has_ended
 
 import saccade
 from saccade.building import Builder, build_variants
 from saccade.engines.base import EngineOptions, Graph
 from saccade.engines.frame_range import FrameRange, frame_range
-from saccade.engines.tensorrt.build import build
+from saccade.engines.tensorrt import standstill
+from saccade.engines.tensorrt.apart import build_apart
+from saccade.engines.tensorrt.build import LESS_MEMORY, Built, build
 from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.library import load_library
-from saccade.engines.tensorrt.obtain import remembered
+from saccade.engines.tensorrt.obtain import obtain, remembered
 from saccade.engines.tensorrt.progress import Progress
 from saccade.engines.tensorrt.request import BuildOptions, Settings
 from saccade.errors import DeviceError, EngineError, RequestError
@@ -67,6 +72,19 @@ def rtx_build(
 ) -> bytes:
     library = load_library("tensorrt-rtx")
     return build(library, graph, options or BuildOptions(FRAMES), settings or Settings(), None, **more).engine
+
+
+def built_by(make: Callable[..., Built], graph: Graph, **more: Any) -> Built:
+    return make(load_library("tensorrt-rtx"), graph, BuildOptions(FRAMES), Settings(), None, **more)
+
+
+def told_by(make: Callable[..., Built], graph: Graph) -> str | None:
+    """Why a graph is refused, or None where it is built."""
+    try:
+        built_by(make, graph)
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 class TestCommand:
@@ -242,22 +260,25 @@ class TestBuilder:
             rtx_build(tiny_graph(), show=interrupt)
         assert len(rtx_build(tiny_graph())) > 1000
 
-    def test_a_signal_that_interrupts_anywhere_ends_the_command_with_code_130(self, denoise_bundle: Path) -> None:
-        """Most of the time it comes within the library, or within what it calls."""
+    @pytest.mark.parametrize("executable", [sys.executable, ""], ids=["apart", "in one process"])
+    def test_a_signal_that_interrupts_anywhere_ends_the_command_with_code_130(
+        self, denoise_bundle: Path, executable: str
+    ) -> None:
+        """Within one process it mostly comes within the library, or what that calls. All of a terminal's get it."""
         program = """
 import os, signal, sys, threading
 from saccade.cli import main
-import saccade.engines.tensorrt.build as build
-real = build._configure
-def begin(*arguments):
-    threading.Timer(float(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    real(*arguments)
-build._configure = begin
+import saccade.engines.tensorrt.obtain as obtain
+real = obtain.build_apart
+def begin(*arguments, **more):
+    threading.Timer(float(sys.argv[2]), lambda: os.killpg(0, signal.SIGINT)).start()
+    return real(*arguments, **more)
+obtain.build_apart, sys.executable = begin, sys.argv[3]
 main(["build", sys.argv[1], "--engine", "tensorrt-rtx", "--variant", "fp32-gpu-n4", "--json"])
 """
         for seconds in ("0.05", "0.2", "0.4"):
-            command = [sys.executable, "-c", program, str(denoise_bundle), seconds]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            command = [sys.executable, "-c", program, str(denoise_bundle), seconds, executable]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
             assert done.returncode == 130, done.stderr
             assert "Traceback" not in done.stderr
 
@@ -283,25 +304,97 @@ main(["build", sys.argv[1], "--engine", "tensorrt-rtx", "--variant", "fp32-gpu-n
         with pytest.raises(RequestError, match="takes one frame at a time"):
             list(build_variants(bundle, [single], builder, options, EngineCache(), rebuild=False, show=lambda *_: None))
 
+
+class TestApart:
+    """The same builder in a process of its own, as commands have it."""
+
+    def test_it_gives_what_one_process_gives(self) -> None:
+        """Two engines of one graph may differ in their bytes, within one process too, but not in how many they are."""
+        one, other = (built_by(make, tiny_graph()) for make in (build, build_apart))
+        assert len(one.engine) == len(other.engine)
+        assert (one.timings, one.coverage) == (other.timings, other.coverage)
+
+    @pytest.mark.parametrize(("operator", "is_refused"), [("NoSuchOperator", True), ("Det", True), ("Relu", False)])
+    def test_what_is_refused_is_told_in_the_same_words(self, operator: str, is_refused: bool) -> None:
+        here, apart = (told_by(make, tiny_graph(operator)) for make in (build, build_apart))
+        assert here == apart
+        assert (here is not None and operator in here) == is_refused
+
+    @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT], ids=lambda each: each.name)
+    def test_a_builder_that_ends_midway_is_an_error_and_the_next_one_builds(
+        self, shipped_bundle: Path, cache: EngineCache, ending: signal.Signals
+    ) -> None:
+        before, bundle = set(children()), saccade.open_bundle(shipped_bundle)
+        graph, library = graph_of(bundle, bundle.variant("fp32-gpu")), load_library("tensorrt-rtx")
+        asked = (library, graph, BuildOptions(FRAMES), Settings(), None, cache)
+        found: list[int] = []
+
+        def end(_: Progress) -> None:
+            if not found:
+                found.extend(set(children()) - before)
+                os.kill(found[0], ending)
+
+        with pytest.raises(
+            EngineError, match=rf"failed while building {graph.name}: its process .* {ending.name}"
+        ) as told:
+            obtain(*asked, show=end)
+        assert str(told.value).endswith(LESS_MEMORY)
+        assert [path.name for path in cache.folder.iterdir()] == ["lock"]
+        assert has_ended(found[0])
+        assert set(children()) == before
+        assert obtain(*asked).is_new
+
+    def test_a_builder_that_stands_still_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(standstill, "WINDOW_SECONDS", 1.0)
+        monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.1)
+        before, found = set(children()), list[int]()
+
+        def stop(_: Progress) -> None:
+            if not found:
+                found.extend(set(children()) - before)
+                os.kill(found[0], signal.SIGSTOP)
+
+        with pytest.raises(EngineError, match=r"stopped working while building tiny\.onnx: its process stood still"):
+            built_by(build_apart, tiny_graph(), show=stop)
+        assert has_ended(found[0])
+        assert set(children()) == before
+
+    def test_an_interrupt_ends_the_build_and_is_raised(self) -> None:
+        before = set(children())
+
+        def interrupt(progress: Progress) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            built_by(build_apart, tiny_graph(), show=interrupt)
+        assert set(children()) == before
+        assert len(built_by(build_apart, tiny_graph()).engine) > 1000
+
     @pytest.mark.slow
-    @pytest.mark.parametrize("mebibytes", [20, 60, 100, 150, 250])
-    def test_memory_that_runs_out_is_an_error_and_no_crash(self, shipped_bundle: Path, mebibytes: int) -> None:
-        """However far the build comes: the least of these ends in the parser, the most in the builder, if at all."""
+    @pytest.mark.parametrize("mebibytes", [4, 20, 32, 60, 100, 150, 250, 1 << 16])
+    def test_memory_that_runs_out_is_an_error_and_no_crash(
+        self, shipped_bundle: Path, cache: EngineCache, mebibytes: int
+    ) -> None:
+        """However far it comes. The builder itself may crash and may wait for ever: for 5 s here, to be quick."""
         program = """
 import resource, sys
 import tensorrt_rtx
 from saccade.cli import main
+from saccade.engines.tensorrt import standstill
+standstill.WINDOW_SECONDS = 5.0
 (used,) = (1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]) * (1 << 20),) * 2)
 main(["build", sys.argv[1], "--engine", "tensorrt-rtx"])
 """
         command = [sys.executable, "-c", program, str(shipped_bundle), str(mebibytes)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode in (0, 1), done.stderr
+        assert len(cache.entries()) == (2 if done.returncode == 0 else 0)
         if done.returncode == 1:
             assert "error: " in done.stderr
             assert "Traceback" not in done.stderr
-        assert mebibytes > 20 or done.returncode == 1
+        assert mebibytes > 4 or done.returncode == 1
+        assert mebibytes < 1 << 16 or done.returncode == 0
 
 
 class TestRunning:

@@ -2,6 +2,8 @@
 
 graph ─► ``obtain``: in the ``cache``, else ``build`` ─► ``loading`` ─► ``session``: context, stream, buffers, graph
 
+Builds run in a process of their own: ``apart`` starts it, ``serving`` is what it does, ``handover`` what both exchange.
+
 Only ``library`` imports NVIDIA's libraries, when they are needed.
 """
 

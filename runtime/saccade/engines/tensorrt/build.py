@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from saccade.engines.base import Graph
@@ -37,20 +38,37 @@ def build(
     timings: bytes = b"",
     show: Show | None = None,
 ) -> Built:
-    """Build an engine. ``timings`` are those of an earlier build with the same library on the same GPU.
+    """Build an engine in this process. ``timings`` are those of an earlier build with this library on this GPU.
 
-    Raises ``EngineError`` with the library's reasons, ``DeviceError`` for a DLA that is not here.
+    Raises ``EngineError`` with the library's reasons, ``DeviceError`` for a DLA that is not here. Where memory runs out
+    the library may also end the process, or stand still for ever: see ``apart``.
     """
+    with graph.on_disk() as path:
+        return build_file(library, path, graph.opset, options, settings, gpu, timings=timings, show=show)
+
+
+def build_file(
+    library: Library,
+    path: Path,
+    opset: int,
+    options: BuildOptions,
+    settings: Settings,
+    gpu: Gpu | None,
+    *,
+    timings: bytes = b"",
+    show: Show | None = None,
+) -> Built:
+    """The same from a graph on disk, which its weights lie beside."""
     library.errors.clear()
     interrupted = Interrupted()
     try:
         with interrupted.noted():
-            return _build(library, graph, options, settings, gpu, timings, show, interrupted)
+            return _build(library, path, opset, options, settings, gpu, timings, show, interrupted)
     except MemoryError as error:
-        raise EngineError(f"out of memory while building {graph.name}; {LESS_MEMORY}") from error
+        raise EngineError(f"out of memory while building {path.name}; {LESS_MEMORY}") from error
     except (RuntimeError, ValueError, TypeError) as error:  # how the bindings report what has no other way out
         raise EngineError(
-            f"{library.name} {library.version} failed while building {graph.name}: {error}: {library.reasons()}"
+            f"{library.name} {library.version} failed while building {path.name}: {error}: {library.reasons()}"
         ) from error
 
 
@@ -59,7 +77,8 @@ LESS_MEMORY = "free memory, or build for smaller frames or fewer at once (--max-
 
 def _build(
     library: Library,
-    graph: Graph,
+    path: Path,
+    opset: int,
     options: BuildOptions,
     settings: Settings,
     gpu: Gpu | None,
@@ -72,22 +91,21 @@ def _build(
     flags = 1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = _made(library, builder.create_network(flags), "a network")
     parser = module.OnnxParser(network, library.log)
-    refused = f"{library.name} {library.version} refuses graph {graph.name} (opset {graph.opset})"
-    with graph.on_disk() as path:  # the weights must stay until the engine is built
-        if not parser.parse_from_file(str(path)):
-            raise EngineError(f"{refused}: {_problems(parser)}")
-        if network.num_outputs == 0:  # what the parser makes of bytes that are no graph at all
-            raise EngineError(f"{refused}: it has no outputs")
-        config = _made(library, builder.create_builder_config(), "a configuration")
-        _configure(library, config, options, settings, gpu)
-        _add_profile(library, builder, network, config, options)
-        coverage = place_on_dla(library, builder, network, config) if options.use_dla else None
-        cache = _use_timings(library, config, timings) if gpu is not None else None
-        config.progress_monitor = monitor(module, show, interrupted)
-        built = builder.build_serialized_network(network, config)
+    refused = f"{library.name} {library.version} refuses graph {path.name} (opset {opset})"
+    if not parser.parse_from_file(str(path)):  # the weights must stay there until the engine is built
+        raise EngineError(f"{refused}: {_problems(parser)}")
+    if network.num_outputs == 0:  # what the parser makes of bytes that are no graph at all
+        raise EngineError(f"{refused}: it has no outputs")
+    config = _made(library, builder.create_builder_config(), "a configuration")
+    _configure(library, config, options, settings, gpu)
+    _add_profile(library, builder, network, config, options)
+    coverage = place_on_dla(library, builder, network, config) if options.use_dla else None
+    cache = _use_timings(library, config, timings) if gpu is not None else None
+    config.progress_monitor = monitor(module, show, interrupted)
+    built = builder.build_serialized_network(network, config)
     if built is None:
         raise EngineError(
-            f"{library.name} {library.version} cannot build {graph.name}: {library.reasons()}; if memory ran out, "
+            f"{library.name} {library.version} cannot build {path.name}: {library.reasons()}; if memory ran out, "
             + LESS_MEMORY
         )
     return Built(_bytes(built), _serialized(cache), coverage)

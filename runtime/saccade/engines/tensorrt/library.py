@@ -40,13 +40,15 @@ KEPT_MESSAGES = 12
 class Library:
     """TensorRT or TensorRT-RTX. ``log`` outlives every object made with it: the library keeps the first that it meets.
 
-    ``errors`` are the messages that it has written there, newest last.
+    ``errors`` are the messages that it has written there, newest last. ``is_installed``: it was imported by its name,
+    so another process finds the same.
     """
 
     name: str
     module: NvModule
     log: NvLogger
     errors: deque[str]
+    is_installed: bool = False
 
     @property
     def version(self) -> str:
@@ -101,7 +103,7 @@ def load_library(name: str) -> Library:
             f"this engine is for {SERVED[name]}: {INSTALLED_WITH[name]}"
         )
     errors: deque[str] = deque(maxlen=KEPT_MESSAGES)
-    return Library(name, module, _log(module, errors), errors)
+    return Library(name, module, _log(module, errors), errors, is_installed=True)
 
 
 def _import(name: str) -> NvModule:

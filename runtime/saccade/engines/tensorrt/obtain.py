@@ -8,7 +8,8 @@ from pathlib import Path
 
 from saccade.engines.base import Graph
 from saccade.engines.gpu.driver import Gpu
-from saccade.engines.tensorrt.build import Built, build
+from saccade.engines.tensorrt.apart import build_apart
+from saccade.engines.tensorrt.build import Built
 from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.dla import Coverage
 from saccade.engines.tensorrt.library import Library
@@ -53,7 +54,7 @@ def obtain(
     def make() -> bytes:
         kept = None if gpu is None else cache.read(timing_key(library, gpu))
         started = time.monotonic()
-        built = build(library, graph, options, settings, gpu, timings=kept or b"", show=show)
+        built = build_apart(library, graph, options, settings, gpu, timings=kept or b"", show=show)
         made.append((built, time.monotonic() - started))
         return built.engine
 

@@ -62,6 +62,14 @@ class Progress:
     def finish(self, name: str) -> None:
         self._phases.pop(name, None)
 
+    def to_json(self) -> list[list[Any]]:
+        """The phases under way, for another process."""
+        return [[name, phase.steps, phase.parent, phase.done] for name, phase in self._phases.items()]
+
+    def update(self, phases: list[list[Any]]) -> None:
+        """Take over what ``to_json`` gave there."""
+        self._phases = {name: _Phase(steps, parent, done) for name, steps, parent, done in phases}
+
 
 class Interrupted:
     """Whether the user broke off. What is raised within the library's calls to Python is printed and lost."""
