@@ -133,11 +133,14 @@ def image_spec(bundle: saccade.Bundle) -> ImageSpec:
 
 
 def network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
-    """The network in a bundle's CPU variant without what surrounds it, serialized, and its outputs' names."""
+    """The network in float32 of a bundle for CPUs without what surrounds it, serialized, and its outputs' names."""
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
 
-    variant = next(variant for variant in bundle.manifest.variants if variant.target == "cpu")
+    whole = (each for each in bundle.manifest.variants if (each.target, each.precision) == ("cpu", "fp32"))
+    variant = next(whole, None)
+    if variant is None:
+        raise RequestError(f"{bundle.manifest.name} has no variant in float32 for CPUs: there is no bare network in it")
     with graph_of(bundle, variant).on_disk() as path:
         model = onnx.load(path, load_external_data=False)
         load_external_data_for_model(model, str(path.parent))

@@ -460,3 +460,23 @@ def test_a_run_writes_its_document_and_both_reports(tiny_bundle: Path, tmp_path:
 
 def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(each) for each in arguments])
+
+
+ROOT = Path(__file__).parents[3]
+RESULTS = {path.stem: path for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+
+
+class TestOurReadme:
+    """The tables of the project's own README."""
+
+    @pytest.mark.parametrize("name", RESULTS)
+    def test_a_table_is_that_of_its_document(self, name: str) -> None:
+        text, document = (ROOT / "README.md").read_text(), read(RESULTS[name])
+        assert filled(text, name, markdown(document)) == text
+        other = replace(document, settings={**document.settings, "tier": "publish"})
+        assert filled(text, name, markdown(other)) != text
+
+    def test_every_table_has_a_document(self) -> None:
+        found = re.findall(r"<!-- bench:(\S+) -->", (ROOT / "README.md").read_text())
+        assert found
+        assert set(found) == set(RESULTS)
