@@ -25,9 +25,14 @@ from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
 from saccade.spec import ImageSpec, Letterbox
 from saccade.turns import serve, take_turns
+from saccade_bench.arms import Arm
 from saccade_bench.overhead import read_frames
 from saccade_export.capture import IMAGE
 from saccade_export.heads import HEADS
+
+BARE_WAY = "saccade_bench.ways.bare"
+READY_TENSORS = 2
+"""They take four times the memory of frames, which is not the engine's."""
 
 OUTPUTS = (*(kind(1, (32, 32)).outputs for kind in HEADS.values()), ("scores",))
 """Names that export gives to a network's raw outputs: by head, then for segmentation."""
@@ -96,6 +101,21 @@ def serve_bare(
     (given,) = session.get_inputs()
     ready = [{given.name: ready_tensor(frame, image)} for frame in frames]
     serve(connection, [lambda given=given: session.run(outputs, given) for given in ready])
+
+
+def bare_arm(bundle: saccade.Bundle, frames: str, folder: Path, threads: int | None) -> Arm:
+    """The network of ``bundle`` alone, on the saved ``frames`` as the tensors that it takes.
+
+    Raises ``RequestError`` for a bundle whose network cannot be told from what surrounds it.
+    """
+    image = image_spec(bundle)
+    network, outputs = network_of(bundle)
+    path, tensors = folder / "bare.onnx", folder / "tensors.npy"
+    path.write_bytes(network)
+    few = np.load(frames)[:READY_TENSORS]
+    np.save(tensors, np.concatenate([ready_tensor(frame, image) for frame in few]))
+    spec = {"network": str(path), "outputs": outputs, "tensors": str(tensors), "threads": threads}
+    return Arm("network alone", BARE_WAY, {**spec, "task": bundle.manifest.task.kind})
 
 
 def ready_tensor(frame: Frame, image: ImageSpec) -> npt.NDArray[np.float32]:

@@ -49,6 +49,7 @@ class Percent(click.ParamType[float]):
     metavar="WEIGHTS",
     help="The first bundle's network in PyTorch beside it: eager, channels last, compiled.",
 )
+@click.option("--bare", is_flag=True, help="The first bundle's network alone beside it, on ready tensors.")
 @click.option("--list-peers", is_flag=True, help="Tell which peers there are, and how to install them.")
 @click.option("--source", default="scenes:size=1280x720", show_default=True, help="Where the frames come from.")
 @click.option("--frames", type=click.IntRange(1), default=FRAMES, show_default=True, help="Different frames to run.")
@@ -86,6 +87,7 @@ def bench(
     arms: tuple[str, ...],
     peers: tuple[str, ...],
     torch_weights: Path | None,
+    bare: bool,
     list_peers: bool,
     source: str,
     frames: int,
@@ -131,7 +133,7 @@ def bench(
         raise OutputError(f"{output} is a file; --output names a folder")
     work = _work(scenario, fps, policy, deadline, batch)
     labelled = None if data is None else Labelled(data, images, split, limit)
-    request = Request(arms, peers, source, frames, threads, tier, work, labelled, torch_weights)
+    request = Request(arms, peers, source, frames, threads, tier, work, labelled, torch_weights, bare)
     with Progress(console=_console(), transient=True) as progress:
         made = run(request, _teller(progress))
     if output is not None:

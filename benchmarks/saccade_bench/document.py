@@ -21,9 +21,10 @@ WHAT = ("wall", "cpu", "engine")
 class ArmReport:
     """An arm. Samples are milliseconds, by round; ``engine`` has none where the arm cannot tell.
 
-    ``role`` is "arm", "again" for the second process of the first arm, or "yardstick". ``agreement`` says how near its
-    first result is to the first arm's, None where results cannot be compared. ``scores`` are those of this very
-    artefact, where data was given; ``stream`` is there before a camera of constant rate alone.
+    ``role`` is "arm", "network" for the first arm's network alone, which gives no result, "again" for the second
+    process of the first arm, or "yardstick". ``agreement`` says how near its first result is to the first arm's, None
+    where results cannot be compared. ``scores`` are those of this very artefact, where data was given; ``stream`` is
+    there before a camera of constant rate alone.
     """
 
     name: str
@@ -88,7 +89,7 @@ def document(settings: Mapping[str, Any], machine: Mapping[str, Any], arms: Sequ
     differences = [
         Difference(arm.name, what, ratio, ratio.is_detected(floors[what]))
         for arm in arms[1:]
-        if arm.role == "arm"
+        if arm.role in ("arm", "network")
         for what in known
         if arm.samples(what)
         for ratio in [ratio_of(getattr(first, what), getattr(arm, what))]

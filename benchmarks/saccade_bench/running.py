@@ -17,6 +17,7 @@ from saccade.errors import RequestError
 from saccade_bench.accuracy import Labelled, scores
 from saccade_bench.agreement import LEAST, agreement
 from saccade_bench.arms import Arm
+from saccade_bench.bare import BARE_WAY, bare_arm
 from saccade_bench.chosen import BUNDLE_WAY, bundle_arms, read_asked
 from saccade_bench.document import ArmReport, Document, document
 from saccade_bench.machine.facts import facts
@@ -39,7 +40,7 @@ WITHOUT_LIMITS = ("smoke",)
 class Request:
     """What was asked for. ``work`` is the scenario with its numbers; without ``labelled`` nothing is scored.
 
-    ``torch_weights`` are those of the first bundle's network, which then runs in PyTorch too.
+    ``torch_weights`` are those of the first bundle's network, which then runs in PyTorch too; ``bare`` runs it alone.
     """
 
     arms: Sequence[str]
@@ -51,6 +52,7 @@ class Request:
     work: Mapping[str, Any]
     labelled: Labelled | None = None
     torch_weights: Path | None = None
+    bare: bool = False
 
 
 def run(request: Request, tell: Tell) -> Document:
@@ -67,6 +69,8 @@ def run(request: Request, tell: Tell) -> Document:
     with TemporaryDirectory(prefix="saccade-bench-") as name:
         folder = Path(name)
         arms = bundle_arms(asked, frames, folder, request.threads)
+        if request.bare:
+            arms.append(bare_arm(asked[0].bundle, arms[0].spec["frames"], folder, request.threads))
         if request.torch_weights is not None:
             arms += torch_arms(asked[0].bundle, request.torch_weights, arms[0].spec, request.threads)
         arms += peer_arms(peers, asked[0].bundle, arms[0].spec["frames"], folder, request.threads)
@@ -97,8 +101,12 @@ def _measured(arms: Sequence[Arm], request: Request, folder: Path, watcher: Watc
         found = in_turns([*named, again, yardstick], effort, work["batch"], tell, watcher.follow)
     scored = [None] * len(named) if request.labelled is None else scores(named, request.labelled, tell)
     reports = [_report(each, work.get("deadline_ms", 0.0)) for each in found]
-    told = zip(reports, results, scored, strict=False)
-    own = [replace(each, agreement=agreement(results[0], path), scores=reached) for each, path, reached in told]
+    own: list[ArmReport] = []
+    for arm, each, path, reached in zip(named, reports, results, scored, strict=False):
+        if arm.module == BARE_WAY:
+            own.append(replace(each, role="network"))
+        else:
+            own.append(replace(each, agreement=agreement(results[0], path), scores=reached))
     rest = zip(reports[len(own) :], ("again", "yardstick"), strict=False)
     return [*own, *(replace(each, role=role) for each, role in rest)]
 
@@ -138,7 +146,8 @@ def _settings(request: Request, frames: Sequence[Any]) -> dict[str, Any]:
     height, width, _ = frames[0].shape
     return {
         "arms": list(request.arms), "peers": list(request.peers),
-        "torch": request.torch_weights is not None, "least_agreement": LEAST, "source": request.source,
+        "torch": request.torch_weights is not None, "bare": request.bare,
+        "least_agreement": LEAST, "source": request.source,
         "frames": len(frames), "width": width, "height": height, "threads": request.threads, "tier": request.tier,
         **vars(TIERS[request.tier]), **request.work,
     }  # fmt: skip

@@ -47,7 +47,8 @@ def rows(made: Document) -> list[list[str]]:
             *(_score(arm, name) for name in scores),
             _against(made, arm),
         ]
-        for arm in made.by_role("arm")
+        for role in ("arm", "network")
+        for arm in made.by_role(role)
     ]
 
 

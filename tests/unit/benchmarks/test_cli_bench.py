@@ -107,6 +107,23 @@ class TestCommand:
         assert slower.code == 1
         assert "more than --fail-over 3%" in slower.out
 
+    def test_the_network_alone_stands_beside_them(
+        self, capfd: Capture, tiny_bundle: Path, tiny_restorer_bundle: Path
+    ) -> None:
+        called = call(capfd, "bench", f"{tiny_bundle}:fp32-cpu@onnxruntime", "--bare", *SMALL)
+        assert called.code == 0, called.err
+        (line,) = (line for line in called.out.splitlines() if line.lstrip().startswith("network alone"))
+        assert "another result" not in line
+        found = call(capfd, "bench", f"{tiny_bundle}:fp32-cpu@onnxruntime", "--bare", *SMALL, "--json").document
+        first, alone, *_ = found["arms"]
+        assert (first["role"], alone["role"], alone["agreement"]) == ("arm", "network", None)
+        for wall, engine in zip(alone["wall"], alone["engine"], strict=True):
+            assert all(0 < inside <= outside for inside, outside in zip(engine, wall, strict=True))
+        assert "network alone" in {each["name"] for each in found["differences"]}
+        refused = call(capfd, "bench", tiny_restorer_bundle, "--bare", *SMALL)
+        assert refused.code == 2
+        assert "takes frames of any size: there is no bare network beside it" in refused.err
+
     def test_a_camera_of_constant_rate(self, capfd: Capture, tiny_bundle: Path) -> None:
         called = call(capfd, "bench", f"{tiny_bundle}@onnxruntime", *SMALL, "--fps", "40", "--json")
         assert called.code == 0, called.err
