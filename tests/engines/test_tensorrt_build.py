@@ -267,6 +267,7 @@ class TestBuilder:
         """Within one process it mostly comes within the library, or what that calls. All of a terminal's get it."""
         program = """
 import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from saccade.cli import main
 import saccade.engines.tensorrt.obtain as obtain
 real = obtain.build_apart
