@@ -41,12 +41,14 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 # Other ways that `saccade bench --peer` measures, each set in an environment of its own: several GB, and only by this.
+# pnnx without what it asks for: its program, which is all that is used, needs no PyTorch.
 PEERS := .venv-peers
 ULTRALYTICS := .venv-ultralytics
 PEER_INSTALL := python -m pip install --quiet --disable-pip-version-check --constraint benchmarks/peers-constraints.txt
 bench-peers:
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/$(PEER_INSTALL) onnxruntime opencv-python-headless openvino openvino-model-api onnx
+	$(PEERS)/bin/$(PEER_INSTALL) onnxruntime opencv-python-headless openvino openvino-model-api onnx ncnn
+	$(PEERS)/bin/$(PEER_INSTALL) --no-deps pnnx
 	$(PYTHON) -m venv $(ULTRALYTICS)
 	$(ULTRALYTICS)/bin/$(PEER_INSTALL) ultralytics torch torchvision onnx onnxslim onnxruntime openvino
 

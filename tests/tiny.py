@@ -52,6 +52,13 @@ class TinyDict(TinyNet):
         return {"out": scores, "aux": -scores}
 
 
+class TinyShares(TinyNet):
+    """The same, but scores are each class's share of a pixel."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image).softmax(1)
+
+
 class TinyTuple(TinyNet):
     """The same, but it returns a tuple of two outputs."""
 

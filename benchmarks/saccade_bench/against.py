@@ -52,7 +52,8 @@ def _change(name: str, pairs: Sequence[tuple[ArmReport | None, ArmReport]]) -> C
     logs: list[npt.NDArray[np.float64]] = []
     for arm, yardstick in pairs:
         assert arm is not None
-        logs.append(np.log([[np.median(two), np.median(one)] for one, two in zip(arm.cpu, yardstick.cpu, strict=True)]))
+        both = [(one, two) for one, two in zip(arm.cpu, yardstick.cpu, strict=True) if one and two]
+        logs.append(np.log([[np.median(two), np.median(one)] for one, two in both]))
     random = np.random.default_rng(0)
     drawn = [_apart([log[random.integers(len(log), size=len(log))] for log in logs]) for _ in range(RESAMPLES)]
     tail = (1 - CONFIDENCE) / 2

@@ -29,7 +29,7 @@ SHOWN_LINES = 6
 class Arm:
     """A way of doing the work: a module that serves it, what it is told, and the Python that it runs in.
 
-    ``environment`` is added to this process's own.
+    ``environment`` is added to this process's own. A run is of ``batch`` frames at once.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Arm:
     spec: Mapping[str, Any] = field(default_factory=dict)
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
+    batch: int = 1
 
     @property
     def command(self) -> list[str]:
@@ -98,9 +99,9 @@ class RunningArm:
         imported, opened, first = ((said[moment] - self._started) / 1e6 for moment in moments)
         return Start(imported, opened, first, said["peak_mb"], said["about"])
 
-    def run(self, first: int, count: int, warm: int = WARM_RUNS, batch: int = 1) -> Turn:
-        """Time ``count`` runs of ``batch`` frames each, from the frame of index ``first`` on."""
-        said = self._asked(what="runs", first=first, count=count, warm=warm, batch=batch)
+    def run(self, first: int, count: int, warm: int = WARM_RUNS) -> Turn:
+        """Time ``count`` runs of the arm's batch each, from the frame of index ``first`` on."""
+        said = self._asked(what="runs", first=first, count=count, warm=warm, batch=self.arm.batch)
         wall, cpu, engine = (tuple(each / 1e6 for each in said[f"{what}_ns"]) for what in ("wall", "cpu", "engine"))
         return Turn(wall, cpu, engine, said["peak_mb"])
 

@@ -23,7 +23,7 @@ from saccade.cli import emit_json, run_command
 from saccade.errors import RequestError
 from saccade.letterbox import letterboxed
 from saccade.opening import graph_of
-from saccade.spec import ImageSpec, Letterbox
+from saccade.spec import IMAGE_STAGE, ImageSpec, Letterbox
 from saccade.turns import serve, take_turns
 from saccade_bench.arms import Arm
 from saccade_bench.overhead import read_frames
@@ -157,8 +157,8 @@ def network_of(bundle: saccade.Bundle) -> tuple[bytes, list[str]]:
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
 
-    whole = (each for each in bundle.manifest.variants if (each.target, each.precision) == ("cpu", "fp32"))
-    variant = next(whole, None)
+    exact = (each for each in bundle.manifest.variants if (each.target, each.precision) == ("cpu", "fp32"))
+    variant = next((each for each in exact if IMAGE_STAGE not in each.graphs), None)
     if variant is None:
         raise RequestError(f"{bundle.manifest.name} has no variant in float32 for CPUs: there is no bare network in it")
     with graph_of(bundle, variant).on_disk() as path:

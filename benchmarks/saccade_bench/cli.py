@@ -17,7 +17,6 @@ from saccade.errors import OutputError, RequestError
 if TYPE_CHECKING:
     from saccade_bench.against import Change
     from saccade_bench.document import Document
-    from saccade_bench.turns import Tell
 
 TIERS = ("smoke", "quick", "publish")
 SCENARIOS = ("single-stream", "multi-stream", "offline", "constant-stream")
@@ -120,11 +119,10 @@ def bench(
         return
     if not arms:
         raise click.UsageError("Missing argument 'ARMS...'.")
-    from rich.progress import Progress
-
     from saccade_bench import against as earlier
     from saccade_bench import document
     from saccade_bench.accuracy import Labelled
+    from saccade_bench.progress import shown_progress
     from saccade_bench.report.files import write
     from saccade_bench.running import Request, run
 
@@ -134,8 +132,8 @@ def bench(
     work = _work(scenario, fps, policy, deadline, batch)
     labelled = None if data is None else Labelled(data, images, split, limit)
     request = Request(arms, peers, source, frames, threads, tier, work, labelled, torch_weights, bare)
-    with Progress(console=_console(), transient=True) as progress:
-        made = run(request, _teller(progress))
+    with shown_progress() as tell:
+        made = run(request, tell)
     if output is not None:
         write(made, output)
     found = [] if before is None else earlier.changes(made, before)
@@ -174,18 +172,6 @@ def _list_peers(as_json: bool) -> None:
     for row in as_rows():
         click.echo(f"{row['name']:22}{row['installed'] or 'not installed':16}{row['what']}")
     click.echo(f"to install them {INSTALL}")
-
-
-def _teller(progress: Any) -> Tell:
-    task = progress.add_task("", total=None)
-    return lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
-
-
-def _console() -> Any:
-    """Progress is told on standard error; standard output is for results."""
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def _print(

@@ -19,7 +19,7 @@ WHAT = ("wall", "cpu", "engine")
 
 @dataclass(frozen=True)
 class ArmReport:
-    """An arm. Samples are milliseconds, by round; ``engine`` has none where the arm cannot tell.
+    """An arm. Samples are milliseconds, by round, none of rounds that it sat out, or of ``engine`` if it cannot tell.
 
     ``role`` is "arm", "network" for the first arm's network alone, which gives no result, "again" for the second
     process of the first arm, or "yardstick". ``agreement`` says how near its first result is to the first arm's, None

@@ -111,6 +111,16 @@ def read_frames(source: str, count: int) -> list[Frame]:
         return [item.image for item in itertools.islice(opened, count) if isinstance(item, SourceFrame)]
 
 
+def frames_of_one_size(source: str, count: int) -> list[Frame]:
+    """The first ``count`` frames of a source. Raises ``RequestError`` for none, and for several sizes."""
+    frames = read_frames(source, count)
+    if not frames:
+        raise RequestError(f"{source} has no frames")
+    if len({frame.shape for frame in frames}) > 1:
+        raise RequestError(f"the frames of {source} have several sizes; one size is measured at a time")
+    return frames
+
+
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--source", default="scenes:size=960x540", show_default=True, help="Where the timed frames come from.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,10 +19,9 @@ from saccade_bench.arms import Arm
 from saccade_bench.bare import BARE_WAY, bare_arm
 from saccade_bench.chosen import BUNDLE_WAY, bundle_arms, read_asked
 from saccade_bench.document import ArmReport, Document, document
-from saccade_bench.machine.facts import facts
-from saccade_bench.machine.verdict import verdict
+from saccade_bench.machine.about import about_machine
 from saccade_bench.machine.watching import Watched, Watcher
-from saccade_bench.overhead import read_frames
+from saccade_bench.overhead import frames_of_one_size
 from saccade_bench.peers.registry import peer_arms, read_peer
 from saccade_bench.roofline.limits import share_of_work
 from saccade_bench.roofline.peaks import Peaks, measure_peaks
@@ -34,6 +32,9 @@ from saccade_bench.turns import TIERS, Measured, Tell, before_a_camera, in_turns
 
 WITHOUT_LIMITS = ("smoke",)
 """Tiers that are too short to measure the machine's peaks beside, which takes as long as they do."""
+
+
+YARDSTICK_WAY = "saccade_bench.ways.yardstick"
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,7 @@ def run(request: Request, tell: Tell) -> Document:
     """
     asked = [read_asked(text) for text in request.arms]
     peers = [read_peer(text) for text in request.peers]
-    frames = read_frames(request.source, request.frames)
-    if not frames:
-        raise RequestError(f"{request.source} has no frames")
-    if len({frame.shape for frame in frames}) > 1:
-        raise RequestError(f"the frames of {request.source} have several sizes; one size is measured at a time")
+    frames = frames_of_one_size(request.source, request.frames)
     with TemporaryDirectory(prefix="saccade-bench-") as name:
         folder = Path(name)
         arms = bundle_arms(asked, frames, folder, request.threads)
@@ -93,14 +90,15 @@ def _measured(arms: Sequence[Arm], request: Request, folder: Path, watcher: Watc
     results = [folder / f"result-{index}.npz" for index in range(len(arms))]
     named = [replace(arm, spec={**arm.spec, "result": str(path)}) for arm, path in zip(arms, results, strict=True)]
     again = replace(arms[0], name=f"{arms[0].name} again")
-    yardstick = Arm("yardstick", "saccade_bench.ways.yardstick", {"threads": request.threads})
+    yardstick = Arm("yardstick", YARDSTICK_WAY, {"threads": request.threads})
     effort, work = TIERS[request.tier], request.work
     if work["scenario"] == "constant-stream":
         found = before_a_camera([*named, again], effort, work["fps"], work["policy"], tell, watcher.follow)
     else:
-        found = in_turns([*named, again, yardstick], effort, work["batch"], tell, watcher.follow)
+        arms = [replace(arm, batch=work["batch"]) for arm in (*named, again, yardstick)]
+        found = in_turns(arms, effort, tell, watcher.follow)
     scored = [None] * len(named) if request.labelled is None else scores(named, request.labelled, tell)
-    reports = [_report(each, work.get("deadline_ms", 0.0)) for each in found]
+    reports = [report_of(each, work.get("deadline_ms", 0.0)) for each in found]
     own: list[ArmReport] = []
     for arm, each, path, reached in zip(named, reports, results, scored, strict=False):
         if arm.module == BARE_WAY:
@@ -111,7 +109,8 @@ def _measured(arms: Sequence[Arm], request: Request, folder: Path, watcher: Watc
     return [*own, *(replace(each, role=role) for each, role in rest)]
 
 
-def _report(measured: Measured, deadline_ms: float) -> ArmReport:
+def report_of(measured: Measured, deadline_ms: float = 0.0) -> ArmReport:
+    """What was measured of an arm; ``deadline_ms`` is for frames of a camera."""
     start = measured.start
     return ArmReport(
         measured.arm.name,
@@ -154,17 +153,8 @@ def _settings(request: Request, frames: Sequence[Any]) -> dict[str, Any]:
 
 
 def _machine(watched: Watched, peaks: Peaks | None) -> dict[str, Any]:
-    """What ran it and how it was meanwhile. ``disturbed`` are the reasons, none where nothing disturbed it."""
-    known = facts()
-    about: dict[str, Any] = {
-        "saccade": known.saccade,
-        "processor": known.processor,
-        "cores": known.usable_cores,
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "disturbed": list(verdict(watched).reasons),
-        "facts": asdict(known),
-        "watched": asdict(watched),
-    }
+    """What ran it and how it was meanwhile, with its peaks where they were measured."""
+    about = about_machine(watched)
     if peaks is not None:
         roofs = {name: 1e9 * peak.gflops for name, peak in peaks.best.items()}
         about["peaks"] = {"flops_per_s": roofs, "bytes_per_s": 1e9 * peaks.copy_gb_s, "measured": asdict(peaks)}

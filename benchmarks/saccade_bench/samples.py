@@ -80,11 +80,12 @@ def percentiles(samples: npt.NDArray[np.float64] | Sequence[float]) -> list[Perc
 
 
 def ratio_of(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Ratio:
-    """The time of one arm over another's, from the samples of each round, in which both had their turn.
+    """The time of one arm over another's, from the samples of each round in which both had their turn.
 
     A round's ratio is that of its medians; the interval is that of the median over resampled rounds.
     """
-    ratios = np.array([np.median(one) / np.median(other) for one, other in zip(ours, theirs, strict=True)])
+    both = [(one, other) for one, other in zip(ours, theirs, strict=True) if len(one) and len(other)]
+    ratios = np.array([np.median(one) / np.median(other) for one, other in both])
     drawn = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
     medians = np.sort(np.median(drawn, axis=1))
     tail = (1 - CONFIDENCE) / 2

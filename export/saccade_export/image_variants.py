@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from saccade.spec import Scalar
 from saccade_export.plan import PlannedVariant, Prepared
-from saccade_export.simplify import fold_focus
+from saccade_export.simplify import fold_focus, spell_out_softmax
 from saccade_export.source import LoadedNetwork
 
 
@@ -29,7 +29,7 @@ def prepared_images(loaded: LoadedNetwork, variants: Sequence[ImageVariant]) -> 
     network = loaded.captured.model.clone()
     fold_focus(network)
     planned = [
-        PlannedVariant(v.name, v.target, {"main": partial(_lowered, network, v.lower)}, v.parameters) for v in variants
+        PlannedVariant(v.name, v.target, {"main": partial(_lowered, network, v)}, v.parameters) for v in variants
     ]
     return Prepared(
         loaded.network,
@@ -41,5 +41,8 @@ def prepared_images(loaded: LoadedNetwork, variants: Sequence[ImageVariant]) -> 
     )
 
 
-def _lowered(network: ir.Model, lower: Callable[[ir.Model], ir.Model]) -> ir.Model:
-    return lower(network.clone())
+def _lowered(network: ir.Model, variant: ImageVariant) -> ir.Model:
+    own = network.clone()
+    if variant.target == "cpu":  # GPUs' engines have it as one operation
+        spell_out_softmax(own)
+    return variant.lower(own)

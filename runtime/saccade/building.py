@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 from saccade.bundle import Bundle
 from saccade.engines.base import EngineOptions
+from saccade.engines.cache import EngineCache
 from saccade.engines.gpu.cuda import load_cuda
 from saccade.engines.gpu.driver import Gpu, find_gpu
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.library import MODULES, Library, load_library
 from saccade.engines.tensorrt.obtain import Obtained, obtain, remember

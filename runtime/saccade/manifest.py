@@ -16,7 +16,17 @@ import numpy as np
 
 from saccade.errors import BundleError
 from saccade.fields import Fields, parse_json
-from saccade.spec import MAX_DETECTIONS, Golden, Manifest, Member, RestoreSpec, Scalar, StoredArray, Variant
+from saccade.spec import (
+    IMAGE_STAGE,
+    MAX_DETECTIONS,
+    Golden,
+    Manifest,
+    Member,
+    RestoreSpec,
+    Scalar,
+    StoredArray,
+    Variant,
+)
 from saccade.task_fields import MAX_SIZE, read_task
 
 FORMAT = "saccade"
@@ -39,9 +49,10 @@ Sides = tuple[str | int, ...]
 class TaskRules:
     """What the manifest of each kind of task must hold: its stages, tolerances and golden entries.
 
-    Each variant has all ``stages`` of one of these forms: a single one has no name, others are the variant's parameter
-    ``form``. Tolerances and golden numbers come with their range, golden arrays with their type and shape; some inputs
-    may be absent. ``variant_counts`` and ``variant_choices`` are what a task must find among a variant's parameters.
+    Each variant has all ``stages`` of one of these forms: a single one has no name, and may have the image's stage
+    beside it; others are the variant's parameter ``form``. Tolerances and golden numbers come with their range, golden
+    arrays with their type and shape; some inputs may be absent. ``variant_counts`` and ``variant_choices`` are what a
+    task must find among a variant's parameters.
     """
 
     stages: dict[str, tuple[str, ...]]
@@ -206,7 +217,8 @@ def _check_variant(path: str, variant: Variant, rules: TaskRules) -> None:
     if form not in rules.stages:
         raise BundleError(f"{path}.parameters.form", f"must be one of {', '.join(rules.stages)}")
     stages = rules.stages[str(form)]
-    if set(variant.graphs) != set(stages):
+    prepared = {IMAGE_STAGE} if rules.stages is ONE_STAGE else set[str]()
+    if set(variant.graphs) - prepared != set(stages):
         raise BundleError(f"{path}.graphs", f"must have one graph for each stage ({', '.join(stages)})")
     # Graphs name their weights by file name alone, so within a variant each must be its own.
     _refuse_repeats(path, [name.rpartition("/")[2] for name in (*variant.graphs.values(), *variant.weights)])

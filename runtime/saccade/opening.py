@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from saccade import engines
 from saccade.bundle import Bundle, open_bundle
-from saccade.engines.base import Engine, EngineOptions, Graph
+from saccade.engines.base import Engine, EngineOptions, Graph, ImageGraph
 from saccade.engines.frame_range import frame_range
 from saccade.errors import DeviceError, RequestError
 from saccade.frames import check_pixel_format
-from saccade.spec import PixelFormat, Variant
+from saccade.machine import cache_folder
+from saccade.spec import IMAGE_STAGE, ImageSpec, PixelFormat, Variant
 from saccade.tasks import DetectTask, RestoreTask, SegmentTask, Task
 from saccade.tasks.restore_forms import Load
 from saccade.tuned import Setting, tuned
@@ -69,11 +71,14 @@ def open_with(
     cache: Path | None = None,
 ) -> Task:
     """The task of ``variants`` on ``setting``'s engine, threads and settings, which go before the variant's own."""
-    frames = frame_range(bundle.manifest)
+    frames, folder = frame_range(bundle.manifest), cache
+    if folder is None:
+        with suppress(RuntimeError):  # a user without a home, for whom nothing can be kept
+            folder = cache_folder()
 
     def load(part: Variant, stage: str) -> Engine:
         settings = {**(part.engine_options.get(setting.engine) or {}), **setting.settings}
-        options = EngineOptions(device, setting.threads, allow_fallback, settings, frames, cache)
+        options = EngineOptions(device, setting.threads, allow_fallback, settings, frames, folder)
         return engines.load(setting.engine, graph_of(bundle, part, stage), options)
 
     return task_of(bundle, variants, load, pixel_format)
@@ -146,7 +151,20 @@ def alike(bundle: Bundle, chosen: Variant, asked: str) -> list[Variant]:
 
 
 def graph_of(bundle: Bundle, variant: Variant, stage: str = "main") -> Graph:
-    """One stage's graph of a variant, with its weights under the locations that the graph uses: their file names."""
+    """One stage's graph of a variant, with its weights under the locations that the graph uses: their file names.
+
+    The main one has what prepares its image, where that is a stage of its own.
+    """
     member = variant.graphs[stage]
     weights = {name.rpartition("/")[2]: bundle.member(name) for name in variant.weights}
-    return Graph(member.rpartition("/")[2], bundle.member(member), weights, variant.opset, variant.precision)
+    graph = Graph(member.rpartition("/")[2], bundle.member(member), weights, variant.opset, variant.precision)
+    if stage != "main" or IMAGE_STAGE not in variant.graphs:
+        return graph
+    return prepared_by(graph, graph_of(bundle, variant, IMAGE_STAGE), bundle)
+
+
+def prepared_by(graph: Graph, first: Graph, bundle: Bundle) -> Graph:
+    """``graph``, which begins at the image of ``bundle``'s network, with what prepares that before it."""
+    image = bundle.manifest.task.image
+    assert isinstance(image, ImageSpec)
+    return replace(graph, prepare=ImageGraph(first, image.size_hw))

@@ -1,6 +1,7 @@
 """Run a task over a source and keep what it gives: JSON lines, overlays, class maps, blurred frames, a contact sheet.
 
 Frames in which something is to be blurred are blurred first, and every picture is made from them.
+The next frames are read, and those before are drawn and written, while the task works.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from saccade.errors import FrameError, RequestError, SourceError
 from saccade.kinds import KINDS, Kind
 from saccade.kinds.detect import DetectRequest
 from saccade.kinds.look import Look
+from saccade.overlap import ReadAhead, WriteBehind
 from saccade.results import Detections, Restoration, Segmentation
 from saccade.sources.base import Source, SourceFault, SourceFrame
 from saccade.tasks import DetectTask, SegmentTask, Task
@@ -66,6 +70,11 @@ class Summary:
     interrupted: bool = False
     files: list[Path] = field(default_factory=list[Path])
 
+    def add(self, result: Result) -> None:
+        self.frames += 1
+        self.not_finite += not result.finite
+        self.task_ms += result.timing.total_ms
+
     @property
     def fps(self) -> float:
         return self.frames / self.wall_s if self.wall_s else 0.0
@@ -96,36 +105,46 @@ def run_source(
     with ExitStack() as stack:
         keeper = _Keeper(outputs, task, source, expected_length(source, limit), stack)
         try:
-            for item in _with_requests(source, request):
-                if isinstance(item, SourceFault):
-                    summary.faults.append(item)
-                    keeper.keep_fault(item)
-                else:
-                    frame, asked = item
-                    try:
-                        result = task(
-                            frame.image,
-                            pixel_format=frame.pixel_format,
-                            frame_id=frame.frame_id,
-                            captured_ns=frame.captured_ns,
-                            **asked,
-                        )
-                    except FrameError as error:
-                        raise FrameError(f"frame {frame.name}: {error}") from error
-                    keeper.keep(frame, result)
-                    summary.frames += 1
-                    summary.not_finite += not result.finite
-                    summary.task_ms += result.timing.total_ms
-                if progress is not None:
-                    progress(summary)
-                if limit is not None and summary.frames + len(summary.faults) >= limit:
-                    break
+            with WriteBehind() as behind, ReadAhead(islice(_with_requests(source, request), limit)) as items:
+                for item in items:
+                    if isinstance(item, SourceFault):
+                        behind.put(partial(_keep_fault, keeper, summary, item))
+                    else:
+                        frame, asked = item
+                        result = _called(task, frame, asked)
+                        behind.put(partial(_keep, keeper, summary, frame, result))
+                    if progress is not None:
+                        progress(summary)
         except KeyboardInterrupt:
             summary.interrupted = True
         keeper.finish()
     summary.files = keeper.written()
     summary.wall_s = time.perf_counter() - started
     return summary
+
+
+def _called(task: Task, frame: SourceFrame, asked: dict[str, Any]) -> Result:
+    try:
+        return task(
+            frame.image,
+            pixel_format=frame.pixel_format,
+            frame_id=frame.frame_id,
+            captured_ns=frame.captured_ns,
+            **asked,
+        )
+    except FrameError as error:
+        raise FrameError(f"frame {frame.name}: {error}") from error
+
+
+def _keep(keeper: _Keeper, summary: Summary, frame: SourceFrame, result: Result) -> None:
+    """What was not written, because of an error or an interrupt, is not counted."""
+    keeper.keep(frame, result)
+    summary.add(result)
+
+
+def _keep_fault(keeper: _Keeper, summary: Summary, fault: SourceFault) -> None:
+    keeper.keep_fault(fault)
+    summary.faults.append(fault)
 
 
 def expected_length(source: Source, limit: int | None) -> int | None:

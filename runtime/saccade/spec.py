@@ -204,6 +204,10 @@ TaskSpec = SegmentSpec | DetectSpec | RestoreSpec
 """The contracts of all tasks."""
 
 
+IMAGE_STAGE = "image"
+"""The stage that turns frames into the network's image, where a variant has it apart: ONNX Runtime computes it."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to run a bundle's network: a graph for each stage, made for one target at one precision.

@@ -47,7 +47,7 @@ def tuned(bundle: Bundle, variant: Variant, device: str, cache: Path | None = No
         setting = Setting(str(chosen["engine"]), chosen["threads"], dict(chosen["settings"]))
         is_known = setting.engine in engines.installed() and _is_sane(setting)
         return setting if is_known and content["machine"] == machine_key(setting.engine) else None
-    except (OSError, ValueError, KeyError, TypeError, DeviceError):
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, DeviceError):
         return None
 
 

@@ -22,11 +22,11 @@ from tests.processes import children, has_ended
 import saccade
 from saccade.building import Builder, build_variants
 from saccade.engines.base import EngineOptions, Graph
+from saccade.engines.cache import EngineCache
 from saccade.engines.frame_range import FrameRange, frame_range
 from saccade.engines.tensorrt import standstill
 from saccade.engines.tensorrt.apart import build_apart
 from saccade.engines.tensorrt.build import LESS_MEMORY, Built, build
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.library import load_library
 from saccade.engines.tensorrt.obtain import obtain, remembered

@@ -205,6 +205,14 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "variants with one name": lambda m: m["variants"][1].update(name=m["variants"][0]["name"]),
     "target that is no name": lambda m: m["variants"][0].update(target="../cpu"),
     "graph of another stage": lambda m: m["variants"][0].update(graphs={"other": "graphs/main.fp32-cpu.onnx"}),
+    "image prepared for nothing": lambda m: (
+        m["stages"].append("image"),
+        m["variants"][0].update(graphs={"image": m["variants"][0]["graphs"]["main"]}),
+    ),
+    "image and result in one graph": lambda m: (
+        m["stages"].append("image"),
+        m["variants"][0]["graphs"].update(image=m["variants"][0]["graphs"]["main"]),
+    ),
     "stage without graph": lambda m: m.update(stages=["main", "second"]),
     "threshold with argmax": lambda m: m["task"].update(threshold=0.5),
     "another stage": lambda m: m.update(stages=["net"]),

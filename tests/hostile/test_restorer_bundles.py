@@ -144,6 +144,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "stage that is gone": (graphs(STEPWISE, lambda g: g.pop("finish")), f"variants[{STEPWISE}].graphs"),
     "stages in a list of their own": (lambda m: m["stages"].append("decode"), "manifest.stages"),
     "stage not in the list": (lambda m: m["stages"].remove("step"), "manifest.stages"),
+    "image's stage of other tasks": (
+        lambda m: (m["stages"].append("image"), m["variants"][UNROLLED]["graphs"].update(image="graphs/x.onnx")),
+        "manifest.variants[0].graphs",
+    ),
     "two stages in one graph": (
         graphs(STEPWISE, lambda g: g.update(step=g["prepare"])),
         f"variants[{STEPWISE}]",

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from saccade.engines.cache import REFUSED, SUFFIX, EngineCache
+from saccade.engines.container import packed, unpacked
 from saccade.engines.frame_range import FrameRange
-from saccade.engines.tensorrt.cache import REFUSED, SUFFIX, EngineCache
-from saccade.engines.tensorrt.container import packed, unpacked
 
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -147,7 +147,7 @@ def test_a_process_that_is_killed_while_it_builds_holds_nobody_up(tmp_path: Path
     program = """
 import sys, time
 from pathlib import Path
-from saccade.engines.tensorrt.cache import EngineCache
+from saccade.engines.cache import EngineCache
 def build():
     print("building", flush=True)
     time.sleep(600)

@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 
 from saccade_bench.peers.onnx_session import OnnxSession
+from saccade_bench.peers.session import Session
 from saccade_bench.serving import Way, serve
 
 
 def open_way(spec: dict[str, Any]) -> Way:
     """``spec``: frames, network, image, threads, resize."""
+    return way_around(spec, OnnxSession(spec["network"], spec["threads"]))
+
+
+def way_around(spec: dict[str, Any], session: Session) -> Way:
+    """Class maps from a session of whichever engine."""
     import cv2
 
     if spec["threads"]:
         cv2.setNumThreads(spec["threads"])
     frames, image = np.load(spec["frames"]), spec["image"]
-    session = OnnxSession(spec["network"], spec["threads"])
     height, width = image["size_hw"]
     mean, std = (np.array(image[name], np.float32) for name in ("mean", "std"))
     factor, offset = (1 / (np.float32(image["scale"]) * std)).astype(np.float32), -mean / std

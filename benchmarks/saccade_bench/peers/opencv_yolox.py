@@ -8,6 +8,7 @@ import numpy as np
 
 from saccade_bench.peers.letterbox import letterbox, placed, suppressed
 from saccade_bench.peers.onnx_session import OnnxSession
+from saccade_bench.peers.session import Session
 from saccade_bench.serving import Way, serve
 
 STRIDES = (8, 16, 32)
@@ -15,12 +16,16 @@ STRIDES = (8, 16, 32)
 
 def open_way(spec: dict[str, Any]) -> Way:
     """``spec``: frames, network, image, confidence, iou, max_detections, suppression, threads."""
+    return way_around(spec, OnnxSession(spec["network"], spec["threads"]))
+
+
+def way_around(spec: dict[str, Any], session: Session) -> Way:
+    """Boxes from a session of whichever engine."""
     import cv2
 
     if spec["threads"]:
         cv2.setNumThreads(spec["threads"])
     frames, image = np.load(spec["frames"]), spec["image"]
-    session = OnnxSession(spec["network"], spec["threads"])
     corners, strides = cells(*image["size_hw"])
     last: list[Any] = [None]
 

@@ -60,9 +60,11 @@ class Peer:
 
 OPENCV = (".venv-peers", ("onnxruntime", "opencv-python-headless"))
 MODEL_API = (".venv-peers", ("openvino-model-api", "openvino"))
+NCNN = (".venv-peers", ("ncnn", "pnnx", "opencv-python-headless"))
 ULTRALYTICS = (".venv-ultralytics", ("ultralytics",))
 DECODED = ("scores", "boxes_and_scores")
 YOLO = ("boxes_and_scores",)
+ANY = ("scores", "cells", "boxes_and_scores")
 FLOAT32 = {"precision": "f32"}
 
 PEERS = {
@@ -79,6 +81,10 @@ PEERS = {
         ),
         Peer("opencv-yolox", "opencv_yolox", ("cells",), "YOLOX, decoded in numpy", *OPENCV),
         Peer("opencv-yolov8", "opencv_yolov8", YOLO, "YOLOv8 to YOLO11, decoded in numpy", *OPENCV),
+        Peer(
+            "ncnn", "ncnn_opencv", ANY, "Tencent's engine in opencv-careful, -yolox and -yolov8, float32",
+            *NCNN, settings={"resize": "float32"},
+        ),
         Peer("model-api", "openvino_model_api", DECODED, "OpenVINO's, float32", *MODEL_API, settings=FLOAT32),
         Peer("model-api-preferred", "openvino_model_api", DECODED, "the same in OpenVINO's own precision", *MODEL_API),
         Peer(

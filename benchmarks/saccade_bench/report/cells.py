@@ -106,16 +106,17 @@ def agreement_words(agreement: float | None, task: str) -> str:
 def conditions(made: Document) -> str:
     """Machine and settings in a line; what is not known is left out."""
     settings, machine = made.settings, made.machine
-    rounds = len(made.arms[0].wall)
+    rounds, counts = len(made.arms[0].wall), sorted(len(arm.samples("wall")) for arm in made.arms)
+    samples = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     known = (
-        _joined("{}", settings.get("scenario")),
-        _joined("{}x{}", settings.get("width"), settings.get("height")),
-        _joined("{} cores of {}", machine.get("cores"), machine.get("processor")),
+        joined("{}", settings.get("scenario")),
+        joined("{}x{}", settings.get("width"), settings.get("height")),
+        joined("{} cores of {}", machine.get("cores"), machine.get("processor")),
         _threads(settings.get("threads")),
-        _joined("{} tier", settings.get("tier")),
-        f"{rounds} rounds, {len(made.arms[0].samples('wall'))} samples an arm" if rounds else "",
-        _joined("saccade {}", machine.get("saccade")),
-        _joined("{}", machine.get("when")),
+        joined("{} tier", settings.get("tier")),
+        f"{rounds} rounds, {samples} samples an arm" if rounds else "",
+        joined("saccade {}", machine.get("saccade")),
+        joined("{}", machine.get("when")),
     )
     return ", ".join(each for each in known if each)
 
@@ -188,6 +189,6 @@ def _threads(count: object) -> str:
     return "" if count is None else f"{count} thread{'' if count == 1 else 's'} an arm"
 
 
-def _joined(form: str, *parts: object) -> str:
+def joined(form: str, *parts: object) -> str:
     """``form`` filled in, nothing where one of its parts is not known."""
     return "" if any(part is None for part in parts) else form.format(*parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,11 +17,17 @@ SHOWN = ("bench.md", "bench.html")
 
 
 def write(made: Document, folder: Path, names: Sequence[str] = tuple(FORMS)) -> None:
-    """Write the document as files of ``names``. Raises ``OutputError``."""
+    """Write the document as files of ``names``, the samples before what is made of them. Raises ``OutputError``."""
+    for name in names:
+        write_texts(folder, {name: FORMS[name](made)})
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write ``texts``, by the names of their files. Raises ``OutputError``."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; --output names a folder")
-    for name in names:
-        write_whole(folder / name, FORMS[name](made))
+    for name, text in texts.items():
+        write_whole(folder / name, text)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -54,6 +54,7 @@ svg .head { font-weight: 600; }
 .c3 { --arm: var(--c3); }
 .c4 { --arm: var(--c4); }
 .c5 { --arm: var(--c5); }
+section { margin-top: 1.6rem; }
 details { border-top: 1px solid var(--rule); padding: .5rem 0; overflow-wrap: anywhere; }
 summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1rem; font-size: .875rem; }

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import saccade
+from saccade.bundle import Bundle
 from saccade_bench.serving import Way, serve
 
 
 def open_way(spec: dict[str, Any]) -> Way:
     """``spec``: bundle, frames, and as they are wanted engine, device, variant, threads, asked, mask."""
-    frames = np.load(spec["frames"])
-    asked = dict(spec.get("asked") or {})
-    if "mask" in spec:
-        asked["mask"] = np.load(spec["mask"])
-    chosen = {name: spec[name] for name in ("engine", "device", "variant", "threads") if spec.get(name) is not None}
-    bundle = saccade.open_bundle(spec["bundle"])
-    task: Any = saccade.open(bundle, **chosen)
+    frames, asked = np.load(spec["frames"]), asked_of(spec)
+    bundle, task = opened(spec)
     last: list[Any] = [None]
 
     def run(index: int) -> None:
         last[0] = task(frames[index % len(frames)], **asked)
 
+    return Way(
+        run,
+        run_many=lambda indices: task([frames[index % len(frames)] for index in indices], **asked),
+        engine_ns=lambda: round(1e6 * last[0].timing.engine_ms),
+        result=lambda path: np.savez(path, **arrays_of(last[0])),
+        about=about_of(bundle, task),
+        close=task.close,
+    )
+
+
+def opened(spec: Mapping[str, Any]) -> tuple[Bundle, Any]:
+    """The bundle and its task, as ``spec`` chooses them."""
+    chosen = {name: spec[name] for name in ("engine", "device", "variant", "threads") if spec.get(name) is not None}
+    bundle = saccade.open_bundle(spec["bundle"])
+    return bundle, saccade.open(bundle, **chosen)
+
+
+def asked_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of each call beside its frame."""
+    asked = dict(spec.get("asked") or {})
+    return {**asked, "mask": np.load(spec["mask"])} if "mask" in spec else asked
+
+
+def about_of(bundle: Bundle, task: Any) -> dict[str, Any]:
+    """What a document says of a bundle's arm."""
     info, variant = task.describe(), bundle.variant(task.variant)
-    about = {
+    return {
         "identity": bundle.identity,
         "task": bundle.manifest.task.kind,
         "variant": variant.name,
@@ -35,14 +57,6 @@ def open_way(spec: dict[str, Any]) -> Way:
         "device": info.device,
         "threads": info.threads,
     }
-    return Way(
-        run,
-        run_many=lambda indices: task([frames[index % len(frames)] for index in indices], **asked),
-        engine_ns=lambda: round(1e6 * last[0].timing.engine_ms),
-        result=lambda path: np.savez(path, **arrays_of(last[0])),
-        about=about,
-        close=task.close,
-    )
 
 
 def arrays_of(result: Any) -> dict[str, Any]:

@@ -11,7 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from saccade.spec import Letterbox, Stretch
-from saccade_export.heads.head import InputDefaults, Shape, best_class, columns, corners, misfit, take_rows
+from saccade_export.heads.head import (
+    InputDefaults,
+    Shape,
+    best_class,
+    columns,
+    corners,
+    misfit,
+    take_columns,
+    take_rows,
+)
 from saccade_export.lower.graph import GraphWriter
 
 ULTRALYTICS = InputDefaults("rgb", 255.0, Letterbox(114, "centre"))
@@ -45,7 +54,7 @@ class Yolov8Head:
         return graph.add("ReduceMax", "scores", scores, graph.axes(1), keepdims=0)
 
     def decode(self, graph: GraphWriter, outputs: Sequence[ir.Value], chosen: ir.Value) -> tuple[ir.Value, ir.Value]:
-        rows = take_rows(graph, "chosen_rows", graph.add("Transpose", "every_row", outputs[0], perm=[0, 2, 1]), chosen)
+        rows = take_columns(graph, "chosen_rows", outputs[0], 4 + self.classes, chosen)
         return _from_centres(graph, rows), best_class(graph, columns(graph, "row_scores", rows, 4, 4 + self.classes))
 
     def eager(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

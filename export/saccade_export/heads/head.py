@@ -86,6 +86,14 @@ def take_rows(graph: GraphWriter, name: str, values: ir.Value, chosen: ir.Value)
     return graph.add("GatherND", name, values, index, batch_dims=1)
 
 
+def take_columns(graph: GraphWriter, name: str, values: ir.Value, count: int, chosen: ir.Value) -> ir.Value:
+    """Columns of ``values`` (N, ``count``, A) at ``chosen`` int64 (N, K), as rows: (N, K, ``count``)."""
+    index = graph.add("Unsqueeze", f"{name}_index", chosen, graph.axes(1))
+    each = graph.add("Expand", f"{name}_indices", index, graph.axes(1, count, 1))
+    taken = graph.add("GatherElements", f"{name}_columns", values, each, axis=2)
+    return graph.add("Transpose", name, taken, perm=[0, 2, 1])
+
+
 def columns(graph: GraphWriter, name: str, values: ir.Value, start: int, stop: int) -> ir.Value:
     """``values[..., start:stop]`` of three dimensions."""
     bounds = (graph.axes(start), graph.axes(stop), graph.axes(2))

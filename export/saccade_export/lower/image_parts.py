@@ -156,10 +156,12 @@ def _image_of_bytes(graph: GraphWriter, planes: ir.Value, image: ImageSpec) -> i
 
 
 def _normalised(graph: GraphWriter, planes: ir.Value, image: ImageSpec) -> ir.Value:
-    """``(pixel / scale - mean) / std`` as one subtraction and one product."""
+    """``(pixel / scale - mean) / std`` as one subtraction, but of nothing, and one product."""
     mean = np.asarray(image.mean, np.float64) * image.scale
     factor = 1 / (np.asarray(image.std, np.float64) * image.scale)
-    centred = graph.add("Sub", "frame_centred", planes, graph.constant("mean", mean.reshape(3, 1, 1), np.float32))
+    centred = planes
+    if mean.any():
+        centred = graph.add("Sub", "frame_centred", planes, graph.constant("mean", mean.reshape(3, 1, 1), np.float32))
     return graph.add("Mul", "image", centred, graph.constant("factor", factor.reshape(3, 1, 1), np.float32))
 
 

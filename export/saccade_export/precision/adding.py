@@ -11,8 +11,8 @@ import onnx_ir as ir
 from saccade import engines
 from saccade.bundle import Bundle
 from saccade.engines.base import Engine, EngineOptions, Graph
-from saccade.opening import graph_of, task_of
-from saccade.spec import Manifest, Variant
+from saccade.opening import graph_of, prepared_by, task_of
+from saccade.spec import IMAGE_STAGE, Manifest, Variant
 from saccade.tasks import Task
 from saccade_export.precision.graphs import external_tensors
 from saccade_export.weights import WEIGHTS, WeightStore
@@ -45,13 +45,17 @@ def open_made(bundle: Bundle, made: Sequence[Made], threads: int | None = None) 
 
     def load(part: Variant, stage: str) -> Engine:
         name = engine_for(part)
-        data = by_name[part.name].graphs.get(stage)
-        graph = (
-            graph_of(bundle, part, stage) if data is None else Graph(f"{stage}.onnx", memoryview(data), {}, part.opset)
-        )
+        graphs = {each: _in_memory(each, data, part) for each, data in by_name[part.name].graphs.items()}
+        graph = graphs[stage] if stage in graphs else graph_of(bundle, part, stage)
+        if IMAGE_STAGE in graphs:
+            graph = prepared_by(graph, graphs[IMAGE_STAGE], bundle)
         return engines.load(name, graph, EngineOptions("cpu", threads, False, part.engine_options.get(name)))
 
     return task_of(bundle, [each.variant for each in made], load)
+
+
+def _in_memory(stage: str, data: bytes, variant: Variant) -> Graph:
+    return Graph(f"{stage}.onnx", memoryview(data), {}, variant.opset)
 
 
 def with_variants(bundle: Bundle, first: Sequence[Made], last: Sequence[Made]) -> tuple[Manifest, dict[str, bytes]]:
@@ -73,7 +77,9 @@ def with_variants(bundle: Bundle, first: Sequence[Made], last: Sequence[Made]) -
                 members[graphs[stage]] = ir.to_proto(model).SerializeToString(deterministic=True)
             added[-1].append(replace(made.variant, graphs=graphs, weights=(WEIGHTS,)))
     members[WEIGHTS] = store.data
-    return replace(bundle.manifest, variants=(*added[0], *bundle.manifest.variants, *added[1])), members
+    variants = (*added[0], *bundle.manifest.variants, *added[1])
+    stages = tuple(dict.fromkeys(stage for variant in variants for stage in variant.graphs))
+    return replace(bundle.manifest, variants=variants, stages=stages), members
 
 
 def _store(members: dict[str, bytes]) -> WeightStore:

@@ -11,10 +11,10 @@ import onnx_ir as ir
 
 from saccade.bundle import Bundle
 from saccade.errors import RequestError
-from saccade.spec import Variant
+from saccade.spec import IMAGE_STAGE, ImageSpec, Variant
 from saccade_export.precision.adding import Made
 from saccade_export.precision.body import layers
-from saccade_export.precision.graphs import model_of
+from saccade_export.precision.graphs import model_of, split
 from saccade_export.precision.half import to_half
 from saccade_export.precision.histograms import Histograms, measure, watched
 from saccade_export.precision.int8 import to_int8
@@ -27,8 +27,8 @@ NEEDS_OPENVINO = "on CPUs OpenVINO alone computes it; run pip install 'saccade[o
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO is told to compute in where the graph does not say it, by precision."""
 
-FOR_OPENVINO = {"segment": "cpu", "detect": "gpu", "restore": "gpu"}
-"""Whose graphs OpenVINO computes fastest, by task: it is slow with pixels whose channels are innermost."""
+FOR_OPENVINO = {"segment": "cpu", "detect": "cpu", "restore": "gpu"}
+"""Whose graphs OpenVINO computes fastest, by task, where something else prepares the image."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,20 @@ class Reducer:
             parameters=parameters,
             engine_options={**base.engine_options, **hint},
         )
-        return Made(variant, {"main": self._graph(recipe, base)} if recipe.is_typed else {})
+        image = self.bundle.manifest.task.image
+        if recipe.engine == "openvino" and isinstance(image, ImageSpec):
+            first, rest = split(self._model(recipe, base), image.size_hw)
+            return Made(variant, {IMAGE_STAGE: _serialized(first), "main": _serialized(rest)})
+        return Made(variant, {"main": _serialized(self._model(recipe, base))} if recipe.is_typed else {})
 
     def feeds(self, base: Variant) -> list[Feed]:
         """What the graph of ``base`` is given for the frames."""
         return record_inputs(self.bundle, base, self.frames, self.asked)["main"]
 
-    def _graph(self, recipe: Recipe, base: Variant) -> bytes:
+    def _model(self, recipe: Recipe, base: Variant) -> ir.Model:
         model = model_of(self.bundle, base)
+        if not recipe.is_typed:
+            return model
         if recipe.precision == "int8":
             tensors = frozenset(watched(model))  # graphs for bytes and for floats have the same
             if tensors not in self._histograms:
@@ -119,4 +125,8 @@ class Reducer:
             model, _ = to_int8(model, ranges, recipe.target, recipe.kept)
         else:
             to_half(model, recipe.precision, overflowing(model, self.feeds(base), recipe.precision))
-        return ir.to_proto(model).SerializeToString(deterministic=True)
+        return model
+
+
+def _serialized(model: ir.Model) -> bytes:
+    return ir.to_proto(model).SerializeToString(deterministic=True)

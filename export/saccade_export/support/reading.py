@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from saccade.bundle import open_bundle
 from saccade.errors import RequestError, SourceError
+from saccade.spec import IMAGE_STAGE
 from saccade_export.precision.graphs import model_of
 from saccade_export.support.oracle import Shapes, ShapesOf, usual_shapes
 
@@ -57,6 +58,8 @@ def read_graphs(path: Path, variant: str | None = None) -> Iterator[Given]:
     bundle = open_bundle(path)
     for chosen in bundle.manifest.variants if variant is None else (bundle.variant(variant),):
         for stage in chosen.graphs:
+            if stage == IMAGE_STAGE:  # it is in the main one's
+                continue
             yield Given(chosen.name, stage, model_of(bundle, chosen, stage), frame_shapes)
 
 

@@ -16,8 +16,8 @@ from saccade.bundle import Bundle, open_bundle
 from saccade.cli import emit_json
 from saccade.cli.options import BundlePath, json_option
 from saccade.cli.progress_line import ProgressLine
+from saccade.engines.cache import LIMIT_BYTES, EngineCache
 from saccade.engines.frame_range import Size, frame_range
-from saccade.engines.tensorrt.cache import LIMIT_BYTES, EngineCache
 from saccade.engines.tensorrt.library import MODULES
 from saccade.engines.tensorrt.progress import Progress
 from saccade.engines.tensorrt.request import BuildOptions

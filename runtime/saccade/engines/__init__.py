@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol, cast
@@ -9,7 +11,7 @@ from typing import Protocol, cast
 from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.errors import DeviceError, RequestError
 from saccade.machine import gpu_description, is_jetson
-from saccade.spec import Variant
+from saccade.spec import IMAGE_STAGE, Variant
 
 ENGINES = {
     "onnxruntime": "ort",
@@ -21,6 +23,12 @@ ENGINES = {
 """Name of each engine, which with ``_`` for ``-`` is its module here, and the extra that installs what it needs."""
 
 DEVICES = ("cpu", "cuda")
+
+PREPARES = "onnxruntime"
+"""The engine that computes a variant's stage ``IMAGE_STAGE``, whatever computes the rest."""
+
+RESTING: Mapping[str, str] = {"session.intra_op.allow_spinning": "0"}
+"""Threads that wait for work at full speed would take the cores from the other engine's."""
 
 
 class EngineModule(Protocol):
@@ -57,7 +65,20 @@ def choose(engine: str, device: str) -> tuple[str, str]:
 
 
 def load(name: str, graph: Graph, options: EngineOptions) -> Engine:
-    """The engine called ``name`` with ``graph`` in it."""
+    """The engine called ``name`` with ``graph`` in it, and the engine of what prepares its image before it."""
+    if graph.prepare is None:
+        return _load(name, graph, options)
+    from saccade.engines.prepared import PreparedEngine
+
+    first = replace(options, device="cpu", settings=RESTING)
+    return PreparedEngine(
+        _load(PREPARES, graph.prepare.graph, first),
+        _load(name, replace(graph, prepare=None), options),
+        graph.prepare.size_hw,
+    )
+
+
+def _load(name: str, graph: Graph, options: EngineOptions) -> Engine:
     if name == "openvino":
         from saccade.engines.openvino import OpenVinoEngine
 
@@ -92,6 +113,8 @@ def engine_module(name: str) -> EngineModule:
 
 def lacks(name: str, variant: Variant, device: str) -> str | None:
     """Why the engine called ``name`` cannot compute ``variant`` on this machine, or None where it can."""
+    if IMAGE_STAGE in variant.graphs and PREPARES not in installed():
+        return f"{PREPARES}, which prepares its image, is not installed; {_how_to_install(PREPARES)}"
     return engine_module(name).lacks(variant, device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,19 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
+class ImageGraph:
+    """The part of a graph that turns ``frames`` into ``image``, float32 (N, 3, height, width) of ``size_hw``."""
+
+    graph: Graph
+    size_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A verified ONNX graph and the weight files that it refers to, all in memory.
 
     ``weights`` maps an external-data location to its bytes. ``opset`` and ``precision`` are what the manifest states.
+    With ``prepare`` the graph begins at the image, and that comes before it.
     """
 
     name: str
@@ -29,18 +39,24 @@ class Graph:
     weights: Mapping[str, memoryview]
     opset: int
     precision: str = "fp32"
+    prepare: ImageGraph | None = None
 
     def on_disk(self) -> AbstractContextManager[Path]:
         """The graph and its weights as files in a private folder that goes away: for libraries that read only paths."""
         return _on_disk(self)
+
+    def digests(self) -> dict[str, Any]:
+        """SHA-256 of the graph, and of its weights by location: what was made from them is kept under these."""
+        weights = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(self.weights.items())}
+        return {"sha256": hashlib.sha256(self.model).hexdigest(), "weights": weights}
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """What a caller may ask of any engine. ``threads`` None leaves one for each usable core.
 
-    ``frames`` is what an engine that is built for a range of shapes has to take, ``cache`` the folder that it is kept
-    in, None for the usual one.
+    ``frames`` is what an engine that is built for a range of shapes has to take. ``cache`` is the folder for what an
+    engine makes of a graph; with None an engine that must keep that takes the usual one, and others keep nothing.
     """
 
     device: str = "cpu"

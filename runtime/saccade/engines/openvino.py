@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -11,16 +15,46 @@ import openvino  # type: ignore[reportMissingTypeStubs]
 
 from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec, first_line
 from saccade.engines.buffers import BufferCache, InputBuffers
-from saccade.errors import DeviceError, EngineError
-from saccade.machine import usable_cores
+from saccade.errors import DeviceError, EngineError, OutputError
+from saccade.machine import processor, usable_cores
 from saccade.spec import Variant
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 SETTINGS = {PRECISION: ("f32", "bf16")}
 """What a bundle may set, and to what. Without it OpenVINO would take bfloat16 wherever the CPU has it."""
 
+RECIPE = 1
+"""Rises when another model is kept of the same graph."""
+
 CAPABILITIES = {"bf16": "BF16"}
 """What a CPU must be able to, by precision."""
+
+
+class _Models:
+    """A graph compiled for one frame at a time, and once that is asked for, for any number of them.
+
+    OpenVINO plans and fuses more where it knows every shape, and infers none anew in each run. The graph is kept for
+    the second.
+    """
+
+    def __init__(self, compile_for: Callable[[bool], Any]) -> None:
+        self._compile_for, self._lock = compile_for, Lock()
+        self.single: Any = compile_for(True)
+        self._several: Any = None
+        sides = {each.any_name: each.partial_shape[0] for each in self.single.inputs if len(each.partial_shape)}
+        self._first = {name: side.get_length() for name, side in sides.items() if side.is_static}
+
+    def are_single(self, inputs: Mapping[str, Array]) -> bool:
+        """Whether the model for one frame takes ``inputs``."""
+        return all(len(array) == self._first.get(name, len(array)) for name, array in inputs.items())
+
+    def of(self, is_single: bool) -> Any:
+        if is_single:
+            return self.single
+        with self._lock:
+            if self._several is None:
+                self._several = self._compile_for(False)
+            return self._several
 
 
 class OpenVinoEngine:
@@ -29,7 +63,7 @@ class OpenVinoEngine:
     def __init__(self, graph: Graph, options: EngineOptions) -> None:
         """Raises ``DeviceError`` for a device or precision that is not here, ``EngineError`` for a refused graph."""
         threads = options.threads or usable_cores()
-        self._compiled: Any = _compile(graph, options, threads)
+        self._models: _Models | None = _Models(_compiler(graph, options, threads))
         self._info = EngineInfo("openvino", version(), "cpu", threads)
         self._own_buffers()
 
@@ -41,12 +75,13 @@ class OpenVinoEngine:
 
     def submit(self, inputs: Mapping[str, Array], outputs: Mapping[str, OutputSpec]) -> None:
         """Begin the work, which goes on in OpenVINO's threads until ``wait``."""
-        if self._request is None:
+        if self._models is None:
             raise EngineError("the engine is closed; open the bundle again")
         tensors, arrays = self._buffers.get(inputs, outputs)
         if self._pending is not None:
             raise EngineError("submit was called twice without wait")
         try:
+            self._request = self._request_for(self._models.are_single(inputs))
             given = {name: _shared(self._writable(name, array)) for name, array in inputs.items()}
             for name, tensor in {**given, **tensors}.items():
                 self._request.set_tensor(name, tensor)
@@ -72,7 +107,7 @@ class OpenVinoEngine:
 
     def clone(self) -> OpenVinoEngine:
         other = object.__new__(OpenVinoEngine)
-        other._compiled = self._compiled
+        other._models = self._models
         other._info = self._info
         other._own_buffers()
         return other
@@ -83,7 +118,8 @@ class OpenVinoEngine:
                 self.wait()
         self._buffers.clear()
         self._given = {}
-        self._request = self._compiled = None
+        self._requests.clear()
+        self._request = self._models = None
 
     def _writable(self, name: str, array: Array) -> Array:
         """``array``, or a copy where it is read-only: OpenVINO shares no such memory, though it would not write."""
@@ -93,8 +129,15 @@ class OpenVinoEngine:
         np.copyto(copied, array)
         return copied
 
+    def _request_for(self, is_single: bool) -> Any:
+        assert self._models is not None
+        if is_single not in self._requests:
+            self._requests[is_single] = self._models.of(is_single).create_infer_request()
+        return self._requests[is_single]
+
     def _own_buffers(self) -> None:
-        self._request: Any = None if self._compiled is None else self._compiled.create_infer_request()
+        self._request: Any = None
+        self._requests: dict[bool, Any] = {}
         self._inputs, self._buffers = InputBuffers(), BufferCache(_tensors)
         self._given: dict[str, Any] = {}
         self._pending: Mapping[str, Array] | None = None
@@ -115,9 +158,19 @@ def lacks(variant: Variant, device: str) -> str | None:  # noqa: ARG001 - the en
 
 def _lacks(precision: str) -> str | None:
     needed = CAPABILITIES.get(precision)
-    if needed is None or needed in cast(list[str], openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+    if needed is None or needed in _capabilities(openvino.Core()):
         return None
     return f"this CPU does not compute in {precision}"
+
+
+def _for_one(shape: Any) -> Any:
+    """A shape whose first side is 1 where it was open: that counts frames."""
+    sides: list[Any] = list(shape)
+    return openvino.PartialShape([1, *sides[1:]]) if sides and sides[0].is_dynamic else shape
+
+
+def _capabilities(core: Any) -> list[str]:
+    return sorted(cast(list[str], core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
 
 
 def _tensors(arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -128,7 +181,8 @@ def _shared(array: Array) -> Any:
     return openvino.Tensor(array, shared_memory=True)
 
 
-def _compile(graph: Graph, options: EngineOptions, threads: int) -> Any:
+def _compiler(graph: Graph, options: EngineOptions, threads: int) -> Callable[[bool], Any]:
+    """What compiles ``graph``, for one frame at a time or for any number."""
     if options.device != "cpu":
         raise DeviceError(
             f"device {options.device!r} was asked for, but openvino runs on 'cpu' here; pass device='cpu'"
@@ -140,13 +194,51 @@ def _compile(graph: Graph, options: EngineOptions, threads: int) -> Any:
             raise EngineError(f"the bundle sets {name} to {value!r} for openvino; allowed are {allowed}")
     if (reason := _lacks(str(settings[PRECISION]))) is not None:
         raise DeviceError(f"{reason}; choose another variant")
+    # Cores are left to the system, which other processes share.
+    asked = {
+        **settings, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False
+    }  # fmt: skip
     core = openvino.Core()
+    return lambda is_single: _with_cache(core, graph, asked, options.cache, is_single=is_single)
+
+
+def _with_cache(core: Any, graph: Graph, asked: Mapping[str, Any], folder: Path | None, *, is_single: bool) -> Any:
+    """The compiled model as it was kept, else compiled and kept; where nothing can be kept, compiled each time.
+
+    What is kept is the model after all that OpenVINO did to it, not code: reading it takes a third of the time.
+    """
+    if folder is None or os.name != "posix":  # the cache is private by a Unix file system's means
+        return _compiled(core, graph, asked, is_single=is_single)
+    from saccade.engines.cache import EngineCache
+
+    cache = EngineCache(folder, lock_seconds=0)
+    key = {
+        "kind": "compiled",
+        "recipe": RECIPE,
+        "graph": graph.digests(),
+        "library": {"name": "openvino", "version": str(openvino.__version__)},
+        "processor": {"name": processor(), "capabilities": _capabilities(core)},
+        "settings": {name: str(value) for name, value in asked.items()},
+        "frames_at_once": "1" if is_single else "any",
+    }
+    with suppress(OutputError):
+        kept = cache.read(key)
+        if kept is not None:
+            with suppress(Exception):  # what the library cannot use is made again
+                return core.import_model(io.BytesIO(kept), "CPU", asked)
+    compiled = _compiled(core, graph, asked, is_single=is_single)
+    with suppress(Exception):  # full, busy with another process's, or nothing that the library can write
+        cache.write(key, compiled.export_model().getvalue())
+    return compiled
+
+
+def _compiled(core: Any, graph: Graph, asked: Mapping[str, Any], *, is_single: bool) -> Any:
     try:
         with graph.on_disk() as path:
-            # The files go away, so they are not mapped; cores are left to the system, which other processes share.
-            model = core.read_model(path, config={"ENABLE_MMAP": False})
-            asked = {**settings, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-            return core.compile_model(model, "CPU", {**asked, "ENABLE_CPU_PINNING": False})
+            model = core.read_model(path, config={"ENABLE_MMAP": False})  # the files go away
+            if is_single:
+                model.reshape({each.any_name: _for_one(each.partial_shape) for each in model.inputs})
+            return core.compile_model(model, "CPU", asked)
     except Exception as error:  # the library raises RuntimeError and kinds of its own
         raise EngineError(
             f"openvino {version()} refuses graph {graph.name} (opset {graph.opset}): {first_line(error)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 import saccade_bench
 from saccade.errors import CheckError
 from saccade_bench.arms import Arm, RunningArm
-from saccade_bench.turns import Effort, before_a_camera, in_turns
+from saccade_bench.samples import ratio_of
+from saccade_bench.turns import Effort, before_a_camera, in_turns, takes_part
 
 TINY = """
 import sys, time
@@ -73,9 +76,9 @@ def test_runs_are_timed_by_the_clock_and_by_the_processor(tiny: Path) -> None:
 
 
 def test_several_frames_at_once_are_run_one_by_one_where_the_way_takes_no_more(tiny: Path) -> None:
-    running = RunningArm(arm(tiny))
+    running = RunningArm(replace(arm(tiny), batch=3))
     running.wait_until_ready()
-    running.run(0, 2, warm=0, batch=3)
+    running.run(0, 2, warm=0)
     running.close()
     assert seen(tiny) == ["a 0", *(f"a {index}" for index in range(6))]
 
@@ -91,6 +94,31 @@ def test_arms_go_there_and_back_again(tiny: Path) -> None:
 def test_nothing_takes_longer_than_is_allowed(tiny: Path) -> None:
     found = in_turns([arm(tiny, cpu_s=0.02)], Effort(samples=6636, most_s=1.0))
     assert 8 <= len(found[0].turns) <= 10
+
+
+def test_a_slow_arm_sits_out_rounds_and_takes_none_from_the_others(tiny: Path) -> None:
+    arms = [arm(tiny, "a", cpu_s=0.001), arm(tiny, "b", cpu_s=0.02)]
+    fast, slow = in_turns(arms, Effort(samples=160, most_s=1.0))
+    assert len(fast.turns) == len(slow.turns) == 40
+    assert sum(len(turn) for turn in fast.rounds("wall")) == 160
+    taken = [number for number, turn in enumerate(slow.rounds("wall")) if turn]
+    assert 8 <= len(taken) <= 10
+    assert max(later - earlier for earlier, later in pairwise(taken)) <= 3 * 40 / len(taken)
+    assert ratio_of(slow.rounds("cpu"), fast.rounds("cpu")).middle > 5
+
+
+@pytest.mark.parametrize(("rounds", "allowed"), [(40, 40), (40, 8), (166, 45), (8, 8), (10, 3)])
+def test_as_many_rounds_are_taken_part_in_as_are_allowed(rounds: int, allowed: int) -> None:
+    taken = [number for number in range(rounds) if takes_part(number, rounds, allowed)]
+    assert len(taken) == allowed
+    assert max(later - earlier for earlier, later in pairwise(taken)) <= 3 * rounds / allowed
+
+
+def test_arms_meet_in_as_many_rounds_as_the_slower_one_has() -> None:
+    """An arm and its second process are allowed nearly as many, and tell the noise by those that they share."""
+    sets = [{number for number in range(166) if takes_part(number, 166, allowed)} for allowed in (8, 20, 21, 100, 166)]
+    for fewer, more in pairwise(sets):
+        assert fewer <= more
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ from rich.console import Console
 
 import saccade
 from saccade import scenes
-from saccade.errors import RequestError
+from saccade.errors import CheckError, RequestError
 from saccade_bench.agreement import LEAST, agreement, is_same_result
 from saccade_bench.arms import Arm, RunningArm, saved_frames
+from saccade_bench.bare import network_of
 from saccade_bench.cli import bench
 from saccade_bench.document import ArmReport, document
+from saccade_bench.peers.ncnn_opencv import converted
 from saccade_bench.peers.registry import PEERS, AskedPeer, lent_code, peer_arms, read_peer, work_of
 from saccade_bench.report.terminal import show
 
@@ -61,7 +63,7 @@ def here(name: str) -> AskedPeer:
 
 def run_first(arm: Arm, folder: Path) -> Path:
     path = folder / f"{arm.name}.npz"
-    running = RunningArm(replace(arm, python=sys.executable, spec={**arm.spec, "result": str(path)}))
+    running = RunningArm(replace(arm, spec={**arm.spec, "result": str(path)}))
     try:
         running.wait_until_ready()
         turn = running.run(0, 2)
@@ -70,6 +72,25 @@ def run_first(arm: Arm, folder: Path) -> Path:
     assert len(turn.wall_ms) == len(turn.engine_ms) == 2
     assert all(engine < wall for engine, wall in zip(turn.engine_ms, turn.wall_ms, strict=True))
     return path
+
+
+def agreements(
+    path: Path, asked: Sequence[AskedPeer], folder: Path, python: str | None, size_hw: tuple[int, int], **image: Any
+) -> dict[str, Any]:
+    """Of peers with a bundle on a frame of a scene, in ``python`` or their own; ``image`` changes their spec."""
+    frame = scenes.render(1, 0, size_hw).image
+    frames = str(saved_frames([frame], folder))
+    arms = peer_arms(asked, saccade.open_bundle(path), frames, folder, 1)
+    first = folder / "first.npz"
+    with saccade.open(path, engine="onnxruntime", threads=1) as task:
+        from saccade_bench.ways.bundle import arrays_of
+
+        np.savez(first, **arrays_of(task(frame)))
+    told = [
+        replace(arm, python=python or arm.python, spec={**arm.spec, "image": {**arm.spec["image"], **image}})
+        for arm in arms
+    ]
+    return {arm.name: agreement(first, run_first(arm, folder)) for arm in told}
 
 
 def test_every_peer_is_a_module_of_its_own_that_is_named_as_asked() -> None:
@@ -192,17 +213,52 @@ class TestWithOpenCv:
     def agreements(
         self, path: Path, names: Sequence[str], folder: Path, size_hw: tuple[int, int] = (720, 1280), **image: Any
     ) -> dict[str, Any]:
-        """Of peers with a bundle on a frame of a scene; ``image`` changes what they are told."""
-        frame = scenes.render(1, 0, size_hw).image
-        frames = str(saved_frames([frame], folder))
-        arms = peer_arms([here(name) for name in names], saccade.open_bundle(path), frames, folder, 1)
-        first = folder / "first.npz"
-        with saccade.open(path, engine="onnxruntime", threads=1) as task:
-            from saccade_bench.ways.bundle import arrays_of
+        return agreements(path, [here(name) for name in names], folder, sys.executable, size_hw, **image)
 
-            np.savez(first, **arrays_of(task(frame)))
-        told = [replace(arm, spec={**arm.spec, "image": {**arm.spec["image"], **image}}) for arm in arms]
-        return {arm.name: agreement(first, run_first(arm, folder)) for arm in told}
+
+class TestWithNcnn:
+    """In its own environment, as this Python has none."""
+
+    @pytest.fixture(autouse=True)
+    def libraries(self) -> None:
+        if PEERS["ncnn"].version() is None:
+            pytest.skip("peer ncnn is not installed: make bench-peers")
+        pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+        pytest.importorskip("onnx", reason="onnx is not installed")
+
+    def test_a_segmenter(self, shipped_bundle: Path, tmp_path: Path) -> None:
+        assert agreements(shipped_bundle, [read_peer("ncnn")], tmp_path, None, (720, 1280))["ncnn"] > 0.9999
+
+    def test_a_network_that_was_converted_before(
+        self, shipped_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (site,) = (PEERS["ncnn"].python.parents[1] / "lib").glob("python3*/site-packages")
+        monkeypatch.setattr(sys, "path", [*sys.path, str(site)])  # for pnnx's program
+        (network := tmp_path / "given.onnx").write_bytes(network_of(saccade.open_bundle(shipped_bundle))[0])
+        (folder := tmp_path / "converted").mkdir()
+        asked = read_peer(f"ncnn={converted(network, (360, 480), folder)}")
+        assert agreements(shipped_bundle, [asked], tmp_path, None, (720, 1280))[asked.name] > 0.9999
+
+    @pytest.mark.torch
+    @pytest.mark.parametrize("head", ["yolox", "yolov8"])
+    def test_detectors(self, head: str, tmp_path: Path) -> None:
+        pytest.importorskip("torch")
+        from tests.tiny import DETECTOR_SIZE_HW, export_tiny_detector
+
+        path = export_tiny_detector(tmp_path, head, name=head)
+        assert agreements(path, [read_peer("ncnn")], tmp_path, None, DETECTOR_SIZE_HW)["ncnn"] == 1
+
+    def test_a_twin_with_another_mean_is_marked(self, shipped_bundle: Path, tmp_path: Path) -> None:
+        told = {"mean": [0.7, 0.2, 0.1]}
+        found = agreements(shipped_bundle, [read_peer("ncnn")], tmp_path, None, (360, 480), **told)["ncnn"]
+        assert not is_same_result("segment", found)
+
+    @pytest.mark.parametrize("name", ["network.onnx", "network.param"])
+    def test_a_file_that_is_no_network(self, name: str, shipped_bundle: Path, tmp_path: Path) -> None:
+        (file := tmp_path / "hostile" / name).parent.mkdir()
+        file.write_bytes(b"\x00no network\xff" * 20)
+        with pytest.raises(CheckError, match=f"'ncnn={name}' failed"):
+            agreements(shipped_bundle, [read_peer(f"ncnn={file}")], tmp_path, None, (360, 480))
 
 
 class TestMarks:
@@ -229,7 +285,7 @@ class TestMarks:
         assert not is_same_result(task, None)
 
 
-@pytest.mark.parametrize("name", ["opencv-careful", "model-api"])
+@pytest.mark.parametrize("name", ["opencv-careful", "ncnn", "model-api"])
 def test_a_peer_in_its_own_environment(name: str, shipped_bundle: Path, tmp_path: Path) -> None:
     if PEERS[name].version() is None:
         pytest.skip(f"peer {name} is not installed: make bench-peers")

@@ -15,13 +15,14 @@ from tests.unit.benchmarks.made_up import arm, made_up, streamed
 
 from saccade.errors import CheckError, InputError, OutputError, RequestError
 from saccade_bench.cli import bench
-from saccade_bench.document import Document, as_content, read, to_json
+from saccade_bench.document import Document, as_content, document, read, to_json
 from saccade_bench.report.__main__ import main
 from saccade_bench.report.cells import columns, rows
 from saccade_bench.report.files import write
 from saccade_bench.report.markdown import markdown
-from saccade_bench.report.page import STYLE_HASH, page
+from saccade_bench.report.page import page
 from saccade_bench.report.readme import filled
+from saccade_bench.report.sheet import STYLE_HASH
 from saccade_bench.report.summary import summary
 from saccade_bench.report.terminal import show
 
@@ -324,6 +325,30 @@ class TestPage:
         made = made_up([arm("a", 20.0)])
         empty = [replace(each, wall=[], cpu=[], engine=[]) for each in made.arms]
         assert "Memory" in Page(page(replace(made, arms=empty, floors={}, differences=()))).headings
+
+    def test_the_network_alone_is_in_the_table_and_against_the_first(self) -> None:
+        made = made_up([arm("road", 20.0, agreement=1.0), arm("network alone", 18.0, "network")])
+        shown = Page(page(made))
+        assert "network alone" in shown.all_text
+        assert [each.name for each in made.differences if each.what == "wall"] == ["network alone"]
+        assert "Against road" in shown.headings
+
+    def test_an_arm_that_sat_out_rounds_has_fewer_samples_and_the_same_ratio(self) -> None:
+        whole = made_up([arm("road", 20.0), arm("slow", 200.0)])
+        rested = {
+            what: [turn if number % 5 == 4 else [] for number, turn in enumerate(getattr(whole.arms[1], what))]
+            for what in ("wall", "cpu", "engine")
+        }
+        made = document(
+            whole.settings, whole.machine, [whole.arms[0], replace(whole.arms[1], **rested), *whole.arms[2:]]
+        )
+        shown = Page(page(made))
+        assert "170 rounds, 136 to 680 samples an arm" in shown.all_text
+        assert "Every sample in its order" in shown.headings
+        both = [[each.ratio.middle for each in found.differences] for found in (whole, made)]
+        assert both[0] == pytest.approx(both[1], rel=0.01)
+        assert rows(made)[1][columns(made).index("p90")] != "-"
+        assert rows(made)[1][columns(made).index("p99")] == "-"
 
     def test_a_long_run_is_a_small_page_and_the_same_each_time(self) -> None:
         arms = [arm(f"arm {index}", 10.0 + index, rounds=1659) for index in range(4)]

@@ -11,6 +11,7 @@ from tests.tiny import (
     TinyDict,
     TinyDynamic,
     TinyNet,
+    TinyShares,
     TinyTuple,
     export_tiny,
     save_weights,
@@ -22,6 +23,7 @@ from tests.tiny import (
 import saccade
 from saccade.errors import CaptureError, CheckError, OutputError, RequestError
 from saccade_export.exporting import export_bundle
+from saccade_export.precision.graphs import model_of
 from saccade_export.segmentation import SegmentPlan
 from saccade_export.twin import SegmentTwin
 
@@ -39,6 +41,17 @@ def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path) -> None:
     assert np.mean(first == twin(frame_of(0))) >= 0.999
     other = saccade.open(export_tiny(tmp_path, TinyDict, output="aux"))(frame_of(0)).class_map
     assert not np.array_equal(first, other)
+
+
+def test_a_softmax_over_classes_is_spelled_out_for_cpus_alone(tmp_path: Path) -> None:
+    bundle = saccade.open_bundle(export_tiny(tmp_path, TinyShares))
+    operators = {
+        variant.target: {node.op_type for node in model_of(bundle, variant).graph}
+        for variant in bundle.manifest.variants
+    }
+    assert {target: "Softmax" in found for target, found in operators.items()} == {"cpu": False, "gpu": True}
+    found = saccade.open(bundle)(frame_of(0)).class_map
+    assert np.mean(found == SegmentTwin(seeded(TinyShares), tiny_spec())(frame_of(0))) >= 0.999
 
 
 def test_tuples_and_lists_are_chosen_from_by_number(tmp_path: Path) -> None:

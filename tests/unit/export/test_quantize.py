@@ -21,6 +21,8 @@ from saccade.opening import open_task
 from saccade.verify import verify
 from saccade_export.precision.adding import Made, open_made, with_variants
 from saccade_export.precision.calls import calls_for, levels_of
+from saccade_export.precision.exporting import seal_with
+from saccade_export.precision.graphs import model_of
 from saccade_export.precision.reduced import Recipe, Reducer
 from saccade_export.precision.tolerances import with_tolerances
 from saccade_export.quantize import search as searching
@@ -31,6 +33,7 @@ from saccade_export.quantize.search import Candidate, Findings, Search, Settings
 from saccade_export.quantize.sensitivity import blocks_of, measure_sensitivity
 from saccade_export.quantize.timing import AGAIN, Timing, time_variants
 from saccade_export.seal import seal
+from saccade_export.session import open_session
 
 pytestmark = pytest.mark.torch
 
@@ -84,6 +87,12 @@ EVERY = [
 ]
 
 
+def in_order(found: saccade.Detections) -> np.ndarray:
+    """Class and corners of boxes, sorted: in flat parts of a frame the best have one confidence, in any order."""
+    rows = np.column_stack([found.class_id, found.xyxy])
+    return rows[np.lexsort(rows.round().T)]
+
+
 class TestReducer:
     @pytest.mark.parametrize("recipe", EVERY, ids=lambda recipe: recipe.name)
     def test_a_variant_says_what_it_is_and_runs_as_it_says(self, reducer: Reducer, recipe: Recipe) -> None:
@@ -98,8 +107,8 @@ class TestReducer:
     def test_precision_is_in_the_graph_or_in_the_engines_options(self, reducer: Reducer) -> None:
         typed = {recipe.name: set(made_of(reducer, recipe).graphs) for recipe in EVERY}
         assert typed == {
-            "int8-cpu": {"main"}, "int8-openvino": {"main"}, "int8-gpu": {"main"}, "fp16-gpu": {"main"},
-            "fp32-openvino": set(), "bf16-openvino": set(),
+            "int8-cpu": {"main"}, "int8-openvino": {"image", "main"}, "int8-gpu": {"main"}, "fp16-gpu": {"main"},
+            "fp32-openvino": {"image", "main"}, "bf16-openvino": {"image", "main"},
         }  # fmt: skip
         options = {
             made.variant.name: made.variant.engine_options for made in (made_of(reducer, each) for each in EVERY)
@@ -107,6 +116,63 @@ class TestReducer:
         assert options["bf16-openvino"] == {"openvino": {"INFERENCE_PRECISION_HINT": "bf16"}}
         assert options["int8-openvino"] == {"openvino": {"INFERENCE_PRECISION_HINT": "f32"}}
         assert options["int8-cpu"] == {}
+
+    def test_an_image_that_is_prepared_wrongly_is_found(self, reducer: Reducer, tmp_path: Path) -> None:
+        """The twin: the same variant, its first part's channels in another order."""
+        made = made_of(reducer, Recipe("fp32", engine="openvino"))
+        sealed = seal_with(reducer.bundle, [made], [], {}, tmp_path / "good.saccade")
+        variant = sealed.manifest.variants[0]
+        assert set(variant.graphs) == {"image", "main"}
+        assert set(sealed.manifest.stages) == {"image", "main"}
+        assert [value.name for value in model_of(sealed, variant).graph.inputs] == ["frames", "channel_order"]
+        with saccade.open(sealed) as task:
+            assert (task.variant, task.describe().name) == ("fp32-openvino", "openvino")
+            with task.clone() as other:
+                assert np.array_equal(other(street(1)[0]).class_map, task(street(1)[0]).class_map)
+        first = ir.from_proto(onnx.load_model_from_string(made.graphs["image"]))
+        (mean,) = (each for each in first.graph.initializers.values() if each.name == "mean")
+        assert mean.const_value is not None
+        mean.const_value = ir.tensor(mean.const_value.numpy() - 90, name="mean")
+        wrong = replace(made, graphs={**made.graphs, "image": ir.to_proto(first).SerializeToString()})
+        with pytest.raises(CheckError, match="fp32-openvino"):
+            seal_with(reducer.bundle, [wrong], [], {}, tmp_path / "wrong.saccade")
+        assert not (tmp_path / "wrong.saccade").exists()
+
+    @pytest.mark.parametrize("kind", ["tiny_bundle", "tiny_detector_bundle"])
+    def test_both_parts_joined_are_the_graph_that_was_split(
+        self, request: pytest.FixtureRequest, kind: str, tmp_path: Path
+    ) -> None:
+        opened = saccade.open_bundle(request.getfixturevalue(kind))
+        made = Reducer(opened, street(4), lambda _: {})
+        recipe = Recipe("fp32", engine="openvino")
+        base = made.bases(recipe)[0]
+        sealed = seal_with(opened, [made.make(recipe, base)], [], {}, tmp_path / "apart.saccade")
+        joined = model_of(sealed, sealed.manifest.variants[0])
+        (feed, *_) = made.feeds(base)
+        expected, found = (
+            open_session(ir.to_proto(each).SerializeToString()).run(None, feed)
+            for each in (model_of(opened, base), joined)
+        )
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_boxes_are_the_same_where_the_image_is_prepared_apart(
+        self, tiny_detector_bundle: Path, tmp_path: Path
+    ) -> None:
+        """Frames larger, smaller and as wide as the image, whose letterbox is in the first part alone."""
+        opened = saccade.open_bundle(tiny_detector_bundle)
+        made = Reducer(opened, street(4), lambda _: {})
+        apart = made_of(made, Recipe("fp32", engine="openvino"))
+        assert apart.variant.parameters["ends_in"] == "detections"
+        sealed = seal_with(opened, [apart], [], {}, tmp_path / "apart.saccade")
+        with saccade.open(sealed) as task, saccade.open(opened) as whole:
+            assert (task.variant, whole.variant) == ("fp32-openvino", "fp32-cpu")
+            for seed, size in ((1, (200, 300)), (2, (40, 32)), (3, (64, 96))):
+                frame = scenes.render(seed, 0, size).image
+                found, expected = task(frame, confidence=0.1), whole(frame, confidence=0.1)
+                assert len(expected.xyxy) > 0
+                assert len(found.xyxy) == len(expected.xyxy)
+                np.testing.assert_allclose(*map(in_order, (found, expected)), atol=0.05)
 
     def test_a_restorer_has_one_for_each_number_of_steps_and_type_of_frames(self, tiny_restorer_bundle: Path) -> None:
         opened = saccade.open_bundle(tiny_restorer_bundle)
@@ -178,7 +244,7 @@ class TestTolerances:
         assert 0.8 <= held.variant.tolerances["equal_pixels"] < 0.999
         written = seal(*with_variants(reducer.bundle, made, []), tmp_path / "more.saccade")
         assert call_verify(written, recipe.name)
-        broken = Made(held.variant, {"main": shuffled(written, held)})
+        broken = Made(held.variant, {**held.graphs, "main": shuffled(written, held)})
         assert not call_verify(seal(*with_variants(reducer.bundle, [broken], []), tmp_path / "x.saccade"), recipe.name)
 
     def test_boxes_and_restored_frames_have_theirs(

@@ -1,4 +1,4 @@
-"""A focus becomes a wider convolution with the same results, and what only looks like one stays as it is."""
+"""What is rewritten gives the same results, and what only looks like it stays as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade_export.capture import ChosenOutputs, capture
-from saccade_export.simplify import fold_focus
+from saccade_export.simplify import fold_focus, spell_out_softmax
 
 pytestmark = pytest.mark.torch
 
@@ -101,3 +101,50 @@ def test_a_stack_that_something_else_needs_too_is_kept() -> None:
     assert fold_focus(model) == 1
     assert "Concat" in [node.op_type for node in model.graph]
     np.testing.assert_allclose(run(model), before, rtol=1e-4, atol=1e-3)
+
+
+class Bins(nn.Module):
+    """Softmax along ``axis`` of four dimensions, as means over bins are taken, and one along the last before it."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis, self.conv = axis, nn.Conv2d(3, 16, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        attended = self.conv(image / 255).softmax(-1)
+        return (300 * attended).softmax(self.axis)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -3, -2])
+@pytest.mark.parametrize("has_shapes", [True, False], ids=["", "shapes not told"])
+def test_a_softmax_over_an_inner_axis_is_spelled_out_with_the_same_result(axis: int, has_shapes: bool) -> None:
+    model = graph_of(Bins(axis))
+    if not has_shapes:
+        for value in (value for node in model.graph for value in node.outputs if value not in model.graph.outputs):
+            value.shape = None
+    before = run(model)
+    assert spell_out_softmax(model) == 1
+    operators = [node.op_type for node in model.graph]
+    assert [operators.count(name) for name in ("Softmax", "ReduceMax", "Exp", "ReduceSum")] == [1, 1, 1, 1]
+    np.testing.assert_allclose(run(model), before, rtol=1e-5, atol=1e-7)
+    assert spell_out_softmax(model) == 0
+
+
+def test_logits_that_are_large_overflow_no_more_than_before() -> None:
+    class Large(Bins):
+        def forward(self, image: Tensor) -> Tensor:
+            return (1000 * self.conv(image)).softmax(self.axis)
+
+    model = graph_of(Large(1))
+    before = run(model)
+    assert spell_out_softmax(model) == 1
+    after = run(model)
+    assert np.isfinite(after).all()
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("axis", [3, -1])
+def test_a_softmax_over_the_last_axis_stays(axis: int) -> None:
+    model = graph_of(Bins(axis))
+    assert spell_out_softmax(model) == 0
+    assert [node.op_type for node in model.graph].count("Softmax") == 2

@@ -21,12 +21,12 @@ import pytest
 from tests.processes import children, has_ended
 
 from saccade.engines.base import Graph
+from saccade.engines.cache import EngineCache
 from saccade.engines.frame_range import FrameRange
 from saccade.engines.gpu.driver import Gpu
 from saccade.engines.tensorrt import standstill
 from saccade.engines.tensorrt.apart import build_apart
 from saccade.engines.tensorrt.build import LESS_MEMORY, Built, build
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.dla import Coverage
 from saccade.engines.tensorrt.library import Library, load_library
 from saccade.engines.tensorrt.obtain import obtain

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from saccade.engines.tensorrt.cache import REFUSED, SUFFIX, EngineCache
-from saccade.engines.tensorrt.container import canonical, name_of, packed
+from saccade.engines.cache import REFUSED, SUFFIX, EngineCache
+from saccade.engines.container import canonical, name_of, packed
 from saccade.errors import EngineError, OutputError
 from saccade.machine import cache_folder
 
@@ -296,7 +296,7 @@ class TestWriting:
         program = """
 import resource, sys
 from pathlib import Path
-from saccade.engines.tensorrt.cache import EngineCache
+from saccade.engines.cache import EngineCache
 from saccade.errors import OutputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

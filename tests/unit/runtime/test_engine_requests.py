@@ -11,9 +11,9 @@ import pytest
 
 import saccade
 from saccade.engines.base import Graph
+from saccade.engines.container import name_of
 from saccade.engines.frame_range import FrameRange, frame_range
 from saccade.engines.gpu.driver import Gpu
-from saccade.engines.tensorrt.container import name_of
 from saccade.engines.tensorrt.library import Library
 from saccade.engines.tensorrt.names import RtxConfig, members
 from saccade.engines.tensorrt.profiles import shape_range

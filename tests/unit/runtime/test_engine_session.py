@@ -23,10 +23,10 @@ import saccade
 from saccade import building
 from saccade.engines.base import EngineOptions, Graph, OutputSpec
 from saccade.engines.buffers import CACHED_SHAPES
+from saccade.engines.cache import EngineCache
 from saccade.engines.frame_range import FrameRange
 from saccade.engines.gpu.cuda import CudaRuntime
 from saccade.engines.tensorrt import engine as engine_module
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.engine import TensorRTEngine
 from saccade.engines.tensorrt.names import NvContext, NvEngine, members
 from saccade.engines.tensorrt.obtain import remember

@@ -13,14 +13,13 @@ COLORS = 6
 
 def styles(made: Document) -> dict[str, str]:
     """The style's classes of each arm, by name. From the seventh on colours come again, dashed."""
-    arms = [arm.name for arm in made.by_role("arm")]
-    ours = {name: f"c{index % COLORS}" + (" dashed" if index >= COLORS else "") for index, name in enumerate(arms)}
-    return {**{arm.name: "grey" for arm in made.arms if arm.role != "arm"}, **ours}
+    ours = {name: f"c{index % COLORS}" + (" dashed" if index >= COLORS else "") for name, index in shapes(made).items()}
+    return {**{arm.name: "grey" for arm in made.arms}, **ours}
 
 
 def shapes(made: Document) -> dict[str, int]:
-    """The marker of each arm, by name."""
-    return {arm.name: index for index, arm in enumerate(made.by_role("arm"))}
+    """The marker of each arm, by name; the network alone is compared as they are."""
+    return {arm.name: index for index, arm in enumerate((*made.by_role("arm"), *made.by_role("network")))}
 
 
 def key(style: str, shape: int | None = None) -> str:

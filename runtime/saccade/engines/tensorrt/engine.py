@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from saccade.engines.base import Array, EngineInfo, EngineOptions, Graph, OutputSpec
+from saccade.engines.cache import EngineCache
 from saccade.engines.gpu.cuda import CudaRuntime, load_cuda
 from saccade.engines.gpu.driver import Gpu, find_gpu
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.library import Library, load_library
 from saccade.engines.tensorrt.loading import Loaded, load_engine
 from saccade.engines.tensorrt.obtain import obtain, remembered

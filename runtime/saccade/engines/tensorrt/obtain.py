@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saccade.engines.base import Graph
+from saccade.engines.cache import EngineCache
 from saccade.engines.gpu.driver import Gpu
 from saccade.engines.tensorrt.apart import build_apart
 from saccade.engines.tensorrt.build import Built
-from saccade.engines.tensorrt.cache import EngineCache
 from saccade.engines.tensorrt.dla import Coverage
 from saccade.engines.tensorrt.library import Library
 from saccade.engines.tensorrt.progress import Show

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -114,7 +113,7 @@ def engine_key(
     return {
         "kind": "engine",
         "recipe": RECIPE,
-        "graph": graph_digests(graph),
+        "graph": graph.digests(),
         "library": {"name": library.name, "version": library.version},
         "gpu": made_for,
         "frames": asdict(options.frames),
@@ -124,7 +123,7 @@ def engine_key(
 
 def options_key(library_name: str, graph: Graph) -> dict[str, Any]:
     """The key of what a user asked for when a graph was last built, which outlives updates of driver and library."""
-    return {"kind": "options", "graph": graph_digests(graph), "library": library_name}
+    return {"kind": "options", "graph": graph.digests(), "library": library_name}
 
 
 def timing_key(library: Library, gpu: Gpu) -> dict[str, Any]:
@@ -134,8 +133,3 @@ def timing_key(library: Library, gpu: Gpu) -> dict[str, Any]:
         "library": {"name": library.name, "version": library.version},
         "gpu": {"name": gpu.name, "compute_capability": list(gpu.compute_capability), "driver": gpu.driver},
     }
-
-
-def graph_digests(graph: Graph) -> dict[str, Any]:
-    weights = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(graph.weights.items())}
-    return {"sha256": hashlib.sha256(graph.model).hexdigest(), "weights": weights}

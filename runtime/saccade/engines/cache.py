@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from saccade.engines.tensorrt.container import MAX_HEADER_BYTES, Key, RefusedError, key_of, name_of, packed, unpacked
+from saccade.engines.container import MAX_HEADER_BYTES, Key, RefusedError, key_of, name_of, packed, unpacked
 from saccade.errors import EngineError, OutputError
 from saccade.machine import cache_folder
 
