@@ -30,6 +30,11 @@ CAPABILITIES = {"bf16": "BF16"}
 """What a CPU must be able to, by precision."""
 
 
+CORE: Any = openvino.Core()
+"""The one of this process. Each further one replaces the stack that the thread's signal handlers run on, and when two
+go in the order they came, what is put back is freed memory: the next signal, Ctrl-C say, ends the process."""
+
+
 class _Models:
     """A graph compiled for one frame at a time, and once that is asked for, for any number of them.
 
@@ -158,7 +163,7 @@ def lacks(variant: Variant, device: str) -> str | None:  # noqa: ARG001 - the en
 
 def _lacks(precision: str) -> str | None:
     needed = CAPABILITIES.get(precision)
-    if needed is None or needed in _capabilities(openvino.Core()):
+    if needed is None or needed in _capabilities():
         return None
     return f"this CPU does not compute in {precision}"
 
@@ -169,8 +174,8 @@ def _for_one(shape: Any) -> Any:
     return openvino.PartialShape([1, *sides[1:]]) if sides and sides[0].is_dynamic else shape
 
 
-def _capabilities(core: Any) -> list[str]:
-    return sorted(cast(list[str], core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+def _capabilities() -> list[str]:
+    return sorted(cast(list[str], CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
 
 
 def _tensors(arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -198,17 +203,16 @@ def _compiler(graph: Graph, options: EngineOptions, threads: int) -> Callable[[b
     asked = {
         **settings, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False
     }  # fmt: skip
-    core = openvino.Core()
-    return lambda is_single: _with_cache(core, graph, asked, options.cache, is_single=is_single)
+    return lambda is_single: _with_cache(graph, asked, options.cache, is_single=is_single)
 
 
-def _with_cache(core: Any, graph: Graph, asked: Mapping[str, Any], folder: Path | None, *, is_single: bool) -> Any:
+def _with_cache(graph: Graph, asked: Mapping[str, Any], folder: Path | None, *, is_single: bool) -> Any:
     """The compiled model as it was kept, else compiled and kept; where nothing can be kept, compiled each time.
 
     What is kept is the model after all that OpenVINO did to it, not code: reading it takes a third of the time.
     """
     if folder is None or os.name != "posix":  # the cache is private by a Unix file system's means
-        return _compiled(core, graph, asked, is_single=is_single)
+        return _compiled(graph, asked, is_single=is_single)
     from saccade.engines.cache import EngineCache
 
     cache = EngineCache(folder, lock_seconds=0)
@@ -217,7 +221,7 @@ def _with_cache(core: Any, graph: Graph, asked: Mapping[str, Any], folder: Path 
         "recipe": RECIPE,
         "graph": graph.digests(),
         "library": {"name": "openvino", "version": str(openvino.__version__)},
-        "processor": {"name": processor(), "capabilities": _capabilities(core)},
+        "processor": {"name": processor(), "capabilities": _capabilities()},
         "settings": {name: str(value) for name, value in asked.items()},
         "frames_at_once": "1" if is_single else "any",
     }
@@ -225,20 +229,20 @@ def _with_cache(core: Any, graph: Graph, asked: Mapping[str, Any], folder: Path 
         kept = cache.read(key)
         if kept is not None:
             with suppress(Exception):  # what the library cannot use is made again
-                return core.import_model(io.BytesIO(kept), "CPU", asked)
-    compiled = _compiled(core, graph, asked, is_single=is_single)
+                return CORE.import_model(io.BytesIO(kept), "CPU", asked)
+    compiled = _compiled(graph, asked, is_single=is_single)
     with suppress(Exception):  # full, busy with another process's, or nothing that the library can write
         cache.write(key, compiled.export_model().getvalue())
     return compiled
 
 
-def _compiled(core: Any, graph: Graph, asked: Mapping[str, Any], *, is_single: bool) -> Any:
+def _compiled(graph: Graph, asked: Mapping[str, Any], *, is_single: bool) -> Any:
     try:
         with graph.on_disk() as path:
-            model = core.read_model(path, config={"ENABLE_MMAP": False})  # the files go away
+            model = CORE.read_model(path, config={"ENABLE_MMAP": False})  # the files go away
             if is_single:
                 model.reshape({each.any_name: _for_one(each.partial_shape) for each in model.inputs})
-            return core.compile_model(model, "CPU", asked)
+            return CORE.compile_model(model, "CPU", asked)
     except Exception as error:  # the library raises RuntimeError and kinds of its own
         raise EngineError(
             f"openvino {version()} refuses graph {graph.name} (opset {graph.opset}): {first_line(error)}"
