@@ -26,9 +26,21 @@ def jetson_name() -> str:
     return model.read_text(errors="replace").strip("\0\n ") if model.exists() else "Jetson"
 
 
+NUMBERS = (
+    (("cpu family", "family"), ("model", "model")),
+    (("CPU implementer", "implementer"), ("CPU part", "part")),
+)
+"""What tells processors of one name apart, as Linux calls it and as is said here: on x86, on Arm."""
+
+
 def processor() -> str:
-    """The processor's name, as the system gives it."""
-    return _of_first_core("model name") or platform.processor() or platform.machine()
+    """The processor's name as the system gives it, and its numbers: in a virtual machine many have one name."""
+    name = _of_first_core("model name") or platform.processor() or platform.machine()
+    for numbers in NUMBERS:
+        found = [f"{said} {number}" for key, said in numbers if (number := _of_first_core(key)) is not None]
+        if len(found) == len(numbers):
+            return f"{name} ({', '.join(found)})"
+    return name
 
 
 def has_vnni() -> bool | None:

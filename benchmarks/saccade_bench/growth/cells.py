@@ -43,8 +43,14 @@ def rows(axis: Axis) -> list[list[str]]:
 def sentences(made: Document) -> list[str]:
     """What was found, an axis each, what was left out, and whether anything disturbed the machine."""
     said = [told for axis in made.axes for told in _sentences(axis)]
+    disturbed = disturbance(made)
+    return [*said, f"{disturbed[0].upper()}{disturbed[1:]}."] if disturbed else said
+
+
+def disturbance(made: Document) -> str:
+    """What disturbed the machine; nothing where nothing did."""
     reasons = made.machine.get("disturbed")
-    return [*said, f"The machine was disturbed: {'; '.join(map(str, reasons))}."] if reasons else said
+    return f"the machine was disturbed: {'; '.join(map(str, reasons))}" if reasons else ""
 
 
 def memory_sentence(axis: Axis) -> str:

@@ -9,7 +9,16 @@ from rich.console import Console
 from rich.markup import escape as as_text
 from rich.table import Table
 
-from saccade_bench.growth.cells import OVERVIEW, OVERVIEW_WORDS, columns, conditions, overview, rows, sentences
+from saccade_bench.growth.cells import (
+    OVERVIEW,
+    OVERVIEW_WORDS,
+    columns,
+    conditions,
+    disturbance,
+    overview,
+    rows,
+    sentences,
+)
 from saccade_bench.growth.document import Axis, Document, to_json
 from saccade_bench.growth.figures import figures
 from saccade_bench.growth.words import WORDS
@@ -18,8 +27,9 @@ from saccade_bench.report.sheet import figures_of, folded, sheet
 
 
 def readme_table(made: Document) -> str:
-    """The first and the last point of each axis, then machine and settings."""
-    return "\n".join([table(OVERVIEW, overview(made), OVERVIEW_WORDS), "", plain(f"{conditions(made)}.")]) + "\n"
+    """The first and the last point of each axis, then machine and settings, and what disturbed it."""
+    said = "; ".join(each for each in (conditions(made), disturbance(made)) if each)
+    return "\n".join([table(OVERVIEW, overview(made), OVERVIEW_WORDS), "", plain(f"{said}.")]) + "\n"
 
 
 def markdown(made: Document) -> str:

@@ -39,8 +39,6 @@ from saccade_bench.ways.clip import Clip
 SOURCE = "scenes:size=96x64,frames=5"
 TABLE = "<!-- growth:road -->\nold\n<!-- /growth:road -->"
 EMPTY = {"kind": "growth", "schema": 1, "settings": {}, "about": {}, "machine": {}}
-ROOT = Path(__file__).parents[3]
-RESULTS = {path.stem: path for path in (ROOT / "benchmarks" / "results" / "growth").glob("*.json")}
 
 READS_FRAMES = """
 from saccade_bench.serving import Way, serve
@@ -305,6 +303,12 @@ class TestReports:
         assert len([line for line in lines if line.startswith("|")]) == 2 + len(LABELS)
         assert "Abacus 9000" in lines[-1]
 
+    def test_the_readme_table_says_what_disturbed_the_machine(self) -> None:
+        assert "disturbed" not in readme_table(made_up_growth())
+        disturbed = made_up_growth(disturbed=["others used a core", "hiccups"])
+        assert readme_table(disturbed).endswith("; the machine was disturbed: others used a core; hiccups.\n")
+        assert sentences(disturbed)[-1] == "The machine was disturbed: others used a core; hiccups."
+
 
 class TestDocument:
     @each_document
@@ -353,14 +357,6 @@ class TestReadme:
     def test_marks_of_the_other_kind_are_not_these(self) -> None:
         with pytest.raises(RequestError, match="no mark of growth:road, it has none; write <!-- growth:road -->"):
             filled(TABLE.replace("growth", "bench"), "road", "new", "growth")
-
-    @pytest.mark.parametrize("name", RESULTS)
-    def test_our_own_table_is_that_of_its_document(self, name: str) -> None:
-        text = (ROOT / "README.md").read_text()
-        assert filled(text, name, readme_table(read(RESULTS[name])), "growth") == text
-
-    def test_every_table_of_ours_has_a_document(self) -> None:
-        assert set(re.findall(r"<!-- growth:(\S+) -->", (ROOT / "README.md").read_text())) == set(RESULTS)
 
 
 def command(*arguments: str | Path) -> Result:

@@ -488,20 +488,35 @@ def command(*arguments: str | Path) -> Result:
 
 
 ROOT = Path(__file__).parents[3]
-RESULTS = {path.stem: path for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+RESULTS = ROOT / "benchmarks" / "results"
+SHOWN_BY = {
+    RESULTS: ROOT / "README.md",
+    RESULTS / "growth": ROOT / "README.md",
+    RESULTS / "zen4": RESULTS / "zen4" / "README.md",
+}
+"""Which page has the tables of a folder's documents."""
+OURS = {str(path.relative_to(RESULTS)): path for path in sorted(RESULTS.rglob("*.json"))}
 
 
-class TestOurReadme:
-    """The tables of the project's own README."""
+class TestOurTables:
+    """Those of the project's own pages."""
 
-    @pytest.mark.parametrize("name", RESULTS)
-    def test_a_table_is_that_of_its_document(self, name: str) -> None:
-        text, document = (ROOT / "README.md").read_text(), read(RESULTS[name])
-        assert filled(text, name, markdown(document)) == text
-        other = replace(document, settings={**document.settings, "tier": "publish"})
-        assert filled(text, name, markdown(other)) != text
+    @pytest.mark.parametrize("name", OURS)
+    def test_a_table_is_that_of_its_document(self, name: str, tmp_path: Path) -> None:
+        path = OURS[name]
+        checked = ("--readme", SHOWN_BY[path.parent], "--name", path.stem, "--check")
+        assert command(path, *checked).exit_code == 0
+        content = json.loads(path.read_text())
+        content["settings"]["tier"] = "publish"
+        other = tmp_path / path.name
+        other.write_text(json.dumps(content))
+        assert isinstance(command(other, *checked).exception, CheckError)
 
-    def test_every_table_has_a_document(self) -> None:
-        found = re.findall(r"<!-- bench:(\S+) -->", (ROOT / "README.md").read_text())
-        assert found
-        assert set(found) == set(RESULTS)
+    @pytest.mark.parametrize("shown_in", sorted(set(SHOWN_BY.values())), ids=lambda path: path.parent.name)
+    def test_every_table_has_a_document(self, shown_in: Path) -> None:
+        found = re.findall(r"<!-- (bench|growth):(\S+) -->", shown_in.read_text())
+        folders = [folder for folder, shown in SHOWN_BY.items() if shown == shown_in]
+        there = {("growth" if path.parent.name == "growth" else "bench", path.stem)
+                 for path in OURS.values() if path.parent in folders}  # fmt: skip
+        assert set(found) == there
+        assert len(found) == len(there) > 0
