@@ -57,7 +57,7 @@ def _table(made: Document) -> str:
         + "</tr>"
         for name, *cells in rows(made)
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table class="many"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _words(column: str) -> str:

@@ -1,6 +1,6 @@
 """The page's style: light and dark, wide, on a phone and on paper."""
 
-STYLE = """
+SCREEN = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1a1a1a; --soft: #5a5a5a; --rule: #d9d9d9; --band: #00000014;
   --grey: #8a8a8a; --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b8609a; --c4: #c78500; --c5: #2e9bd6; }
 @media (prefers-color-scheme: dark) { :root { --paper: #16181b; --ink: #ececec; --soft: #a9adb3; --rule: #3a3e44;
@@ -60,15 +60,9 @@ summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1rem; font-size: .875rem; }
 dt { color: var(--soft); }
 dd { margin: 0; }
-@media screen and (max-width: 1100px) {
-  thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
-  table, tbody, tr, tbody th, td { display: block; text-align: left; border: 0; }
-  tr { border-top: 1px solid var(--rule); padding: .6rem 0; }
-  td { display: grid; grid-template-columns: 9rem 1fr; padding: .12rem .5rem; }
-  td::before { content: attr(data-of); color: var(--soft); }
-  td { white-space: normal; }
-  td:has(span:empty) { display: none; }
-}
+"""
+
+NARROW_OR_PAPER = """
 @media screen and (max-width: 480px) { main { padding: 1rem; } svg text { font-size: 15px; } }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #1a1a1a; --soft: #5a5a5a; --rule: #d9d9d9; --band: #00000014;
@@ -84,3 +78,19 @@ dd { margin: 0; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
+
+
+def _stacked(table: str, below_px: int) -> str:
+    """A table's rows as blocks of a line a cell, where the window is narrower than the table needs."""
+    return f"""@media screen and (max-width: {below_px}px) {{
+  {table} thead {{ position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }}
+  {table}, {table} :is(tbody, tr, th, td) {{ display: block; text-align: left; border: 0; }}
+  {table} tr {{ border-top: 1px solid var(--rule); padding: .6rem 0; }}
+  {table} td {{ display: grid; grid-template-columns: 9rem 1fr; padding: .12rem .5rem; white-space: normal; }}
+  {table} td::before {{ content: attr(data-of); color: var(--soft); }}
+  {table} td:has(span:empty) {{ display: none; }}
+}}
+"""
+
+
+STYLE = SCREEN + _stacked("table.many", 1100) + _stacked("table", 700) + NARROW_OR_PAPER
