@@ -14,7 +14,7 @@ from saccade import open as open_task
 from saccade.bundle import Bundle
 from saccade.engines import engine_module
 from saccade.errors import CheckError
-from saccade.spec import Golden, Manifest, StoredArray, Variant
+from saccade.spec import Golden, Manifest, StoredArray, Variant, stages_of
 from saccade.verify import verify
 from saccade_export.capture import OPSET
 from saccade_export.plan import Plan, PlannedVariant, Prepared
@@ -143,7 +143,7 @@ def _manifest(request: ExportRequest, prepared: Prepared, made: _Made, golden: t
     return Manifest(
         name=request.name,
         task=request.plan.spec,
-        stages=tuple(dict.fromkeys(stage for variant in variants for stage in variant.graphs)),
+        stages=stages_of(variants),
         variants=variants,
         golden=golden,
         members={},

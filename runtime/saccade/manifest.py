@@ -26,6 +26,7 @@ from saccade.spec import (
     Scalar,
     StoredArray,
     Variant,
+    stages_of,
 )
 from saccade.task_fields import MAX_SIZE, read_task
 
@@ -193,7 +194,7 @@ def _read_members(fields: Fields) -> Iterator[tuple[str, Member]]:
 def _check_references(manifest: Manifest) -> None:
     """Every name that the manifest mentions is there, and every member is mentioned: nothing unknown travels along."""
     rules = RULES[manifest.task.kind]
-    used = tuple(dict.fromkeys(stage for variant in manifest.variants for stage in variant.graphs))
+    used = stages_of(manifest.variants)
     if sorted(manifest.stages) != sorted(used):
         raise BundleError("manifest.stages", f"must be those that the variants have: {', '.join(used)[:200]}")
     _refuse_repeats("manifest.variants", [variant.name for variant in manifest.variants])

@@ -13,6 +13,7 @@ restore: the frame at its own size, channels in the network's order ──► st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -251,6 +252,11 @@ class Golden:
     inputs: dict[str, StoredArray]
     results: dict[str, StoredArray]
     parameters: dict[str, Scalar]
+
+
+def stages_of(variants: Iterable[Variant]) -> tuple[str, ...]:
+    """The stages that variants have, each once, in the order of their first."""
+    return tuple(dict.fromkeys(stage for variant in variants for stage in variant.graphs))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from saccade import engines
 from saccade.bundle import Bundle
 from saccade.engines.base import Engine, EngineOptions, Graph
 from saccade.opening import graph_of, prepared_by, task_of
-from saccade.spec import IMAGE_STAGE, Manifest, Variant
+from saccade.spec import IMAGE_STAGE, Manifest, Variant, stages_of
 from saccade.tasks import Task
 from saccade_export.precision.graphs import external_tensors
 from saccade_export.weights import WEIGHTS, WeightStore
@@ -78,8 +78,7 @@ def with_variants(bundle: Bundle, first: Sequence[Made], last: Sequence[Made]) -
             added[-1].append(replace(made.variant, graphs=graphs, weights=(WEIGHTS,)))
     members[WEIGHTS] = store.data
     variants = (*added[0], *bundle.manifest.variants, *added[1])
-    stages = tuple(dict.fromkeys(stage for variant in variants for stage in variant.graphs))
-    return replace(bundle.manifest, variants=variants, stages=stages), members
+    return replace(bundle.manifest, variants=variants, stages=stages_of(variants)), members
 
 
 def _store(members: dict[str, bytes]) -> WeightStore:
