@@ -106,12 +106,21 @@ def to_json(made: Document) -> str:
     return json.dumps(as_content(made), indent=1, allow_nan=False) + "\n"
 
 
+def content_of(path: Path, whose: str = "saccade bench") -> Any:
+    """A file's JSON. Raises ``RequestError`` for a file that has none, naming ``whose`` document it is not."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} is no document of {whose}: {error}") from error
+
+
 def read(path: Path) -> Document:
     """Raises ``RequestError`` for a file that is no document of a benchmark, or of another version."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} is no document of saccade bench: {error}") from error
+    return parsed(path, content_of(path))
+
+
+def parsed(path: Path, content: Any) -> Document:
+    """The document that ``path`` holds as ``content``. Raises ``RequestError`` as ``read`` does."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else None
         raise RequestError(f"{path} has schema {found}, and this version reads {SCHEMA}; run saccade bench again")

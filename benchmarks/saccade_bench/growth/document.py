@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from saccade.errors import RequestError
+from saccade_bench.document import content_of
 from saccade_bench.growth.words import WORDS
 
 KIND, SCHEMA = "growth", 1
+WHOSE = "saccade_bench.growth"
 
 FLAT_SHARE = 0.1
 """Of the memory of the shortest clip. Clips of 30 to 300 frames differed by up to 6 % with no order in it; 10 % of
@@ -108,21 +110,18 @@ def to_json(made: Document) -> str:
     return json.dumps(as_content(made), indent=1, allow_nan=False) + "\n"
 
 
-def is_growth(path: Path) -> bool:
-    """Whether a file says that it is such a document. False for one that cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+def is_growth(content: Any) -> bool:
+    """Whether a file's JSON says that it is such a document."""
     return isinstance(content, dict) and content.get("kind") == KIND
 
 
 def read(path: Path) -> Document:
     """Raises ``RequestError`` for a file that is no such document, or of another version."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} is no document of saccade_bench.growth: {error}") from error
+    return parsed(path, content_of(path, WHOSE))
+
+
+def parsed(path: Path, content: Any) -> Document:
+    """The document that ``path`` holds as ``content``. Raises ``RequestError`` as ``read`` does."""
     found = (content.get("kind"), content.get("schema")) if isinstance(content, dict) else (None, None)
     if found != (KIND, SCHEMA):
         raise RequestError(
@@ -133,7 +132,7 @@ def read(path: Path) -> Document:
         return Document(content["settings"], content["about"], content["machine"], axes)
     except (KeyError, TypeError, IndexError) as error:
         told = f"{error!r} is not as it should be"
-        raise RequestError(f"{path} is no document of saccade_bench.growth: {told}") from error
+        raise RequestError(f"{path} is no document of {WHOSE}: {told}") from error
 
 
 def _axis(content: dict[str, Any]) -> Axis:

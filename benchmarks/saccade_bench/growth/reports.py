@@ -24,6 +24,7 @@ from saccade_bench.growth.figures import figures
 from saccade_bench.growth.words import WORDS
 from saccade_bench.report.markdown import plain, table
 from saccade_bench.report.sheet import figures_of, folded, sheet
+from saccade_bench.report.sheet import table as page_table
 
 
 def readme_table(made: Document) -> str:
@@ -85,15 +86,4 @@ def _section(axis: Axis) -> str:
 
 
 def _table(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Cells carry their column's name, which a phone shows beside them instead of the head."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(
-            f'<td data-of="{escape(of)}"><span>{escape(cell)}</span></td>'
-            for of, cell in zip(names[1:], rest, strict=True)
-        )
-        + "</tr>"
-        for first, *rest in cells
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return page_table(names, [(escape(first), [escape(cell) for cell in rest]) for first, *rest in cells])

@@ -63,11 +63,12 @@ def main(document: Path, output: Path | None, readme: Path | None, name: str | N
 
 def _made(document: Path) -> Made:
     """Raises ``RequestError`` for a file that is no document of either kind."""
-    if growth_document.is_growth(document):
-        grown = growth_document.read(document)
+    content = bench_document.content_of(document)
+    if growth_document.is_growth(content):
+        grown = growth_document.parsed(document, content)
         files = {name: form(grown) for name, form in growth_reports.SHOWN.items()}
         return Made(growth_document.KIND, growth_reports.readme_table(grown), files)
-    made = bench_document.read(document)
+    made = bench_document.parsed(document, content)
     return Made("bench", markdown(made), {name: FORMS[name](made) for name in SHOWN})
 
 

@@ -10,7 +10,7 @@ from saccade_bench.report.cells import columns, conditions, notes, rows
 from saccade_bench.report.plots import bars, latency, ratios, roofline, stream, timeline, tradeoff
 from saccade_bench.report.plots.colors import key, shapes, styles
 from saccade_bench.report.plots.svg import Figure
-from saccade_bench.report.sheet import figures_of, folded, sheet
+from saccade_bench.report.sheet import figures_of, folded, sheet, table
 from saccade_bench.report.summary import summary
 
 SECTIONS: tuple[Callable[[Document], list[Figure]], ...] = (
@@ -45,23 +45,12 @@ def _below(made: Document) -> str:
 
 
 def _table(made: Document) -> str:
-    """Cells carry their column's name, which a phone shows beside them instead of the head."""
-    names, style, shape = columns(made), styles(made), shapes(made)
-    head = "".join(f'<th scope="col"{_words(name)}>{escape(name)}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row">{key(style[name], shape.get(name))} {escape(name)}</th>'
-        + "".join(
-            f'<td data-of="{escape(of)}"{_words(of)}><span>{_breakable(cell)}</span></td>'
-            for of, cell in zip(names[1:], cells, strict=True)
-        )
-        + "</tr>"
+    style, shape = styles(made), shapes(made)
+    shown = [
+        (f"{key(style[name], shape.get(name))} {escape(name)}", [_breakable(cell) for cell in cells])
         for name, *cells in rows(made)
-    )
-    return f'<table class="many"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _words(column: str) -> str:
-    return ' class="words"' if column == "against the first" else ""
+    ]
+    return table(columns(made), shown, {"against the first": "words"}, "many")
 
 
 def _breakable(cell: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -43,6 +43,30 @@ def sheet(title: str, parts: Sequence[str]) -> str:
     )
 
 
+def table(
+    names: Sequence[str],
+    rows: Iterable[tuple[str, Sequence[str]]],
+    classes: Mapping[str, str] | None = None,
+    of_class: str = "",
+) -> str:
+    """A table of ``names`` and, for each row, the HTML of its head and its cells; ``classes`` are columns' own.
+
+    Cells carry their column's name, which a phone shows beside them instead of the head.
+    """
+    styled = {name: _class(of) for name, of in (classes or {}).items()}
+    head = "".join(f'<th scope="col"{styled.get(name, "")}>{escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>'
+        + "".join(
+            f'<td data-of="{escape(of)}"{styled.get(of, "")}><span>{cell}</span></td>'
+            for of, cell in zip(names[1:], cells, strict=True)
+        )
+        + "</tr>"
+        for first, cells in rows
+    )
+    return f"<table{_class(of_class)}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def figures_of(figures: Sequence[Figure]) -> str:
     """All figures of a page, in columns where it is wide."""
     return f'<div class="figures">{"".join(_figure(each, number) for number, each in enumerate(figures))}</div>'
@@ -52,6 +76,10 @@ def folded(title: str, facts: Mapping[str, Any]) -> str:
     """Facts that are shown when their title is opened."""
     lines = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(_shown(fact))}</dd>" for name, fact in facts.items())
     return f"<details><summary>{escape(title)}</summary><dl>{lines}</dl></details>"
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""
 
 
 def _figure(figure: Figure, number: int) -> str:
